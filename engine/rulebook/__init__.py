@@ -1,0 +1,1 @@
+"""Rule texts become a checked, indexed rulebook; an event becomes a plan."""

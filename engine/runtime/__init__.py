@@ -1,0 +1,1 @@
+"""The live loop: receive, plan, claim, deliver, record."""
