@@ -86,7 +86,15 @@ class Source(ABC):
         """The names that templates and conditions see beside the payload, from what is known."""
         return {}
 
-    def teaches(self, payload: Mapping[str, Any]) -> Mapping[str, str]:
+    def joined_fields(self, type: str) -> Mapping[str, FieldInfo]:
+        """The fields of those joined names, by bare path, for the checks of rules."""
+        return {}
+
+    def hint(self, path: str, value: str) -> str | None:
+        """What to say of a value that people write for a field and that the sender spells otherwise."""
+        return None
+
+    def teaches(self, type: str, payload: Mapping[str, Any]) -> Mapping[str, str]:
         """Names by key that this payload teaches (product names by SKU)."""
         return {}
 

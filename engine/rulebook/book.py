@@ -1,0 +1,68 @@
+"""All valid rules together, compiled once, frozen, and swapped in at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from engine.actions.base import Destinations
+from engine.language.problem import Problem
+from engine.language.scope import Shop
+from engine.model import Event
+from engine.rulebook.index import Index
+from engine.rulebook.rule import Rule
+from engine.sources.base import Joins, Source
+
+
+@dataclass(frozen=True, slots=True)
+class Wants:
+    """What must be looked up before an event can be judged: its object's last state, and the source's joins."""
+
+    before: bool = False
+    joins: Joins = field(default_factory=Joins)
+
+
+@dataclass(frozen=True)
+class Rulebook:
+    """The rules in force. `hash` names exactly these texts; `problems` are the faults of their files.
+
+    `texts` are the rule and list texts it was made of, by file name: with them the same rulebook can be made
+    again, to explain an old event truthfully. `older` names the files whose newest text is broken, so that
+    their last good text is in force.
+    """
+
+    rules: tuple[Rule, ...]
+    hash: str
+    texts: Mapping[str, str]
+    problems: tuple[Problem, ...]
+    shop: Shop
+    lists: Mapping[str, frozenset[str]]
+    destinations: Destinations
+    sources: Mapping[str, Source]
+    older: frozenset[str] = frozenset()
+
+    @cached_property
+    def index(self) -> Index:
+        """The rules filed by what they listen to."""
+        return Index.of(self.rules)
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Rule]:
+        """The rules by their file's name."""
+        return {rule.id: rule for rule in self.rules}
+
+    @cached_property
+    def _remembering(self) -> frozenset[str]:
+        return frozenset(
+            event
+            for rule in self.rules
+            if any(condition.needs_before for condition in rule.judges)
+            for event in rule.events
+        )
+
+    def wants(self, event: Event) -> Wants:
+        """What of the past the rules need for such an event."""
+        source = self.sources.get(event.source)
+        joins = source.joins(event.type, event.payload) if source else Joins()
+        return Wants(event.type in self._remembering, joins)

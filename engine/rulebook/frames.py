@@ -1,0 +1,165 @@
+"""What goes to the planner process and comes back: plain values, with bodies and requests as JSON text.
+
+JSON text keeps whole numbers of any size and decimals exact on their way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from engine.actions.base import Destinations
+from engine.language.scope import Shop
+from engine.model import Event, Gap, Outcome, Plan
+
+_json = msgspec.json.Encoder(decimal_format="number")
+_exact = msgspec.json.Decoder(float_hook=Decimal)
+
+
+class ShopFacts(msgspec.Struct, frozen=True):
+    """The shop's facts as plain values."""
+
+    name: str
+    timezone: str
+    currency: str
+    locale: str
+
+    @classmethod
+    def of(cls, shop: Shop) -> ShopFacts:
+        """The facts of a shop; its zone must have a name."""
+        return cls(shop.name, str(shop.timezone), shop.currency, shop.locale)
+
+    def shop(self) -> Shop:
+        """The shop that these facts describe."""
+        return Shop(self.name, ZoneInfo(self.timezone), self.currency, self.locale)
+
+
+class Load(msgspec.Struct, frozen=True, tag=True):
+    """Texts to make a rulebook of."""
+
+    texts: dict[str, str]
+    shop: ShopFacts
+    destinations: dict[str, dict[str, dict[str, Any]]]
+    destinations_known: bool
+
+
+class Job(msgspec.Struct, frozen=True):
+    """One event to judge, with what is known of the past; bodies as they were received."""
+
+    id: str
+    source: str
+    type: str
+    subject: str
+    received_at: datetime
+    identity: str
+    late: bool
+    body: bytes
+    before: bytes | None = None
+    order: bytes | None = None
+    products: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class Judge(msgspec.Struct, frozen=True, tag=True):
+    """Events to judge at a moment."""
+
+    jobs: list[Job]
+    now: datetime
+
+
+class Loaded(msgspec.Struct, frozen=True, tag=True):
+    """The rulebook is in force."""
+
+    hash: str
+    rules: int
+
+
+class Due(msgspec.Struct, frozen=True):
+    """One action that is due: its request as JSON text, where it goes, and why it may be held."""
+
+    rule: str
+    action: int
+    kind: str
+    to: str
+    connection: str
+    request: bytes
+    key: str
+    held: str = ""
+    test: bool = False
+    ordered: bool = False
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """What the rulebook said of one event; `error` says why it could not be judged."""
+
+    id: str
+    outcomes: dict[str, str] = msgspec.field(default_factory=dict)
+    due: list[Due] = msgspec.field(default_factory=list)
+    teaches: dict[str, str] = msgspec.field(default_factory=dict)
+    warning: str = ""
+    error: str = ""
+
+
+class Judged(msgspec.Struct, frozen=True, tag=True):
+    """The verdicts, in the order of the jobs, and the rulebook they are by."""
+
+    rulebook: str
+    verdicts: list[Verdict]
+
+
+Request = Load | Judge
+Reply = Loaded | Judged
+encode = msgspec.msgpack.Encoder().encode
+decode_request = msgspec.msgpack.Decoder(Request).decode
+decode_reply = msgspec.msgpack.Decoder(Reply).decode
+
+
+def to_json(value: Any) -> bytes:
+    """Compact JSON with decimals as numbers, exactly as they are."""
+    return _json.encode(value)
+
+
+def from_json(text: bytes) -> Any:
+    """JSON with whole numbers of any size, and others as Decimal."""
+    return _exact.decode(text)
+
+
+def destinations_of(load: Load) -> Destinations:
+    """The connections that rules may name."""
+    return Destinations(load.destinations, load.destinations_known)
+
+
+def verdict_of(event: Event, plan: Plan, teaches: Mapping[str, str]) -> Verdict:
+    """A plan as a verdict: outcomes other than "does not fire", and what is due."""
+    return Verdict(
+        id=event.id,
+        outcomes={rule.id: rule.outcome.value for rule in plan.rules if rule.outcome is not Outcome.DOES_NOT_FIRE},
+        due=[
+            Due(
+                rule=rule.id,
+                action=action.number,
+                kind=action.kind,
+                to=action.to,
+                connection=f"{action.kind}/{action.request.get('connection', 'default')}",
+                request=to_json(action.request),
+                key=action.idempotency_key,
+                held=held_reason(action.gaps) if action.held else "",
+                test=rule.mode == "test",
+                ordered=action.ordered,
+            )
+            for rule in plan.rules
+            for action in rule.actions
+        ],
+        teaches=dict(teaches),
+    )
+
+
+def held_reason(gaps: Iterable[Gap]) -> str:
+    """Why a message with gaps waits for a person, in one sentence."""
+    told = "; ".join(f"line {gap.line}: {gap.because}" for gap in gaps)
+    return f"a value could not be filled in ({told})"
+

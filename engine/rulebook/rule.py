@@ -1,0 +1,60 @@
+"""A rule as it runs: checked, compiled and frozen, with the places its author wrote it at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import tzinfo
+
+from engine.actions.base import Action
+from engine.language.condition import Condition
+from engine.language.fields import FieldValue
+from engine.language.node import Node
+from engine.language.problem import Mark
+from engine.model import Mode
+
+
+@dataclass(frozen=True, slots=True)
+class ActionSpec:
+    """One action of a rule: its word, its place, and its settings, read and compiled."""
+
+    word: str
+    number: int
+    mark: Mark
+    action: Action
+    values: Mapping[str, FieldValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Postponed:
+    """A word of the language that this version reads but cannot keep yet; its rule is held, never half obeyed."""
+
+    word: str
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule file. `events` are the event types it listens to, patterns expanded."""
+
+    id: str
+    file: str
+    name: str
+    mark: Mark
+    why: str
+    mode: Mode
+    when: str
+    when_mark: Mark
+    events: frozenset[str]
+    conditions: tuple[Condition, ...]
+    exceptions: tuple[Condition, ...]
+    actions: tuple[ActionSpec, ...]
+    postponed: tuple[Postponed, ...] = ()
+    timezone: tzinfo | None = None
+    late_events: bool = False
+    tests: Node | None = field(default=None, repr=False)
+
+    @property
+    def judges(self) -> tuple[Condition, ...]:
+        """All its conditions, those of `if` and those of `unless`."""
+        return self.conditions + self.exceptions
