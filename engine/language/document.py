@@ -1,0 +1,223 @@
+"""A rule file's text becomes nodes with their places; whatever keeps it from being read becomes a problem.
+
+The YAML parser only tells where things stand; what they mean stays the author's text, so `01234`, `NO` and
+`22:00` arrive as they were typed. Anchors, aliases, tags and several documents are refused while the parser's
+events go by, and size, depth and number of values are bounded there, so that no text can cost much.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import yaml
+
+from engine.language.node import Entry, MappingNode, Node, ScalarNode, SequenceNode, Style
+from engine.language.problem import Mark, Problems
+
+MAX_BYTES = 256 * 1024
+MAX_DEPTH = 40
+MAX_NODES = 20_000
+
+_UNREADABLE = re.compile(
+    "[^\t\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+)
+_STYLES: dict[str | None, Style] = {"'": "single", '"': "double", "|": "literal", ">": "folded"}
+
+
+def read_document(text: str | bytes, problems: Problems) -> MappingNode | None:
+    """The one YAML document of a rule file, as nodes with places; faults go to `problems`.
+
+    After a fault the rest is still read as it was probably meant, so that further faults can be told; whether
+    the file may be used is what `problems.broken` says. None where nothing can be read.
+    """
+    source = read_source(text, problems)
+    if source is None:
+        return None
+    node = _build(source, problems)
+    if isinstance(node, MappingNode):
+        return node
+    if not problems.broken:
+        _not_a_block(node, problems)
+    return None
+
+
+def read_source(text: str | bytes, problems: Problems) -> str | None:
+    """The text of a file with `\\n` at the end of its lines, or None (and a problem) where it is no readable text."""
+    if len(text) > MAX_BYTES:
+        size, most = len(text) // 1024 + 1, MAX_BYTES // 1024
+        problems.error(Mark(1, 1), f"this file has {size} kB; a file of more than {most} kB is not read")
+        return None
+    source = _decode(text, problems) if isinstance(text, bytes) else text
+    if source is None:
+        return None
+    source = source.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    return None if _unreadable(source, problems) else source
+
+
+def _decode(data: bytes, problems: Problems) -> str | None:
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:4]:
+        problems.error(Mark(1, 1), 'this file is saved as UTF-16 ("Unicode"). Save it as UTF-8')
+        return None
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
+        mark = _mark_at(before, len(before))
+        after = f' after "{before[-12:].splitlines()[-1]}"' if before[-1:].strip() else ""
+        problems.error(
+            mark, f"this file is not saved as UTF-8: the letter{after} cannot be read. Save it as UTF-8"
+        )
+        return None
+
+
+def _unreadable(source: str, problems: Problems) -> bool:
+    found = _UNREADABLE.search(source)
+    if found is None:
+        return False
+    code = f"U+{ord(found[0]):04X}"
+    problems.error(
+        _mark_at(source, found.start()), f"there is an invisible character here ({code}). Delete it", ""
+    )
+    return True
+
+
+def _mark_at(source: str, offset: int) -> Mark:
+    return Mark(source.count("\n", 0, offset) + 1, offset - source.rfind("\n", 0, offset))
+
+
+def _not_a_block(node: Node | None, problems: Problems) -> None:
+    if node is None or (isinstance(node, ScalarNode) and node.empty):
+        problems.error(Mark(1, 1), "this file is empty: there is no setting in it", "name: Big order")
+    elif isinstance(node, SequenceNode):
+        problems.error(
+            node.mark,
+            "this file is a list. Settings such as `name:` and `when:` begin a line without a dash",
+            "name: Big order",
+        )
+    else:
+        problems.error(node.mark, "this file is only a text, without any setting", "name: Big order")
+
+
+@dataclass(slots=True)
+class _Open:
+    """A block or list whose end has not come yet; a block's nodes are key, value, key, value."""
+
+    mark: Mark
+    is_block: bool
+    nodes: list[Node] = field(default_factory=list)
+
+    def close(self, problems: Problems) -> Node:
+        if not self.is_block:
+            return SequenceNode(tuple(self.nodes), self.mark)
+        pairs = zip(self.nodes[::2], self.nodes[1::2], strict=True)
+        entries = (_entry(key, value, problems) for key, value in pairs)
+        return MappingNode(tuple(entry for entry in entries if entry), self.mark)
+
+
+def _entry(key: Node, value: Node, problems: Problems) -> Entry | None:
+    if isinstance(key, ScalarNode):
+        return Entry(key, value)
+    problems.error(key.mark, "a name is wanted before the colon, and this is a list or a block")
+    return None
+
+
+def _mark(place: Any) -> Mark:
+    """A place as the parser counts it (from 0) as a place that people count (from 1)."""
+    return Mark(place.line + 1, place.column + 1) if place else Mark(1, 1)
+
+
+class _Stop(Exception):
+    """Reading further makes no sense; why is among the problems."""
+
+
+class _Builder:
+    """Takes the parser's events one by one and keeps to the bounds."""
+
+    def __init__(self, lines: Sequence[str], problems: Problems) -> None:
+        self.lines = lines
+        self.problems = problems
+        self.open: list[_Open] = []
+        self.root: Node | None = None
+        self.count = 0
+
+    def take(self, event: yaml.Event) -> None:
+        mark = _mark(event.start_mark)
+        if isinstance(event, yaml.NodeEvent):
+            self._bounds(mark)
+            self._only_values(event, mark)
+        if isinstance(event, yaml.ScalarEvent):
+            self._put(self._scalar(event, mark))
+        elif isinstance(event, yaml.AliasEvent):
+            self._put(ScalarNode("", mark))
+        elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
+            self.open.append(_Open(mark, isinstance(event, yaml.MappingStartEvent)))
+        elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
+            self._put(self.open.pop().close(self.problems))
+        elif isinstance(event, yaml.DocumentStartEvent) and self.root is not None:
+            self.problems.error(mark, "a second document begins here. Put it into a file of its own")
+            raise _Stop
+
+    def _bounds(self, mark: Mark) -> None:
+        self.count += 1
+        if self.count > MAX_NODES:
+            self.problems.error(mark, f"this file has more than {MAX_NODES:,} values; the rest is not read")
+            raise _Stop
+        if len(self.open) > MAX_DEPTH:
+            self.problems.error(mark, f"blocks stand in one another more than {MAX_DEPTH} deep here")
+            raise _Stop
+
+    def _only_values(self, event: yaml.NodeEvent, mark: Mark) -> None:
+        """Refuse what makes a value stand in two places or be of a type: anchors, aliases and tags."""
+        tag = getattr(event, "tag", None)
+        if isinstance(event, yaml.AliasEvent):
+            self.problems.error(
+                mark,
+                f'"*{event.anchor}" would repeat what stands elsewhere. Write it out here, or quote it if it is a text',
+            )
+        elif event.anchor:
+            self.problems.error(
+                mark,
+                f'"&{event.anchor}" gives this value a name, which rules have no use for. Leave it out, or quote it if it is a text',
+            )
+        elif tag:
+            self.problems.error(
+                mark,
+                'a value that begins with "!" is a type to YAML, and rules have no types. Leave it out, or quote it if it is a text',
+            )
+
+    def _put(self, node: Node) -> None:
+        if self.open:
+            self.open[-1].nodes.append(node)
+        else:
+            self.root = node
+
+    def _scalar(self, event: yaml.ScalarEvent, mark: Mark) -> ScalarNode:
+        style = _STYLES.get(event.style, "plain")
+        content = self._content(mark) if style in ("literal", "folded") else None
+        return ScalarNode(event.value, mark, style, content)
+
+    def _content(self, mark: Mark) -> Mark:
+        """Where a block text begins: the line after its `|`, at the column that its first letters stand in."""
+        explicit = re.search("[1-9]", self.lines[mark.line - 1][mark.column - 1 :].split("#")[0])
+        if explicit:
+            return Mark(mark.line + 1, self.open[-1].mark.column + int(explicit[0]))
+        for line in self.lines[mark.line :]:
+            if line.strip(" "):
+                return Mark(mark.line + 1, len(line) - len(line.lstrip(" ")) + 1)
+        return Mark(mark.line + 1, 1)
+
+
+def _build(source: str, problems: Problems) -> Node | None:
+    builder = _Builder(source.split("\n"), problems)
+    try:
+        for event in cast("Iterable[yaml.Event]", yaml.parse(source, Loader=yaml.CSafeLoader)):
+            builder.take(event)
+    except _Stop:
+        return None
+    except yaml.MarkedYAMLError as error:
+        problems.error(_mark(error.problem_mark), "this line does not fit the lines above it")
+        return None
+    return builder.root
