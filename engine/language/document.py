@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import yaml
 
+from engine.language.blocks import check_blocks
+from engine.language.mend import MOST_SLIPS, mend
 from engine.language.node import Entry, MappingNode, Node, ScalarNode, SequenceNode, Style
 from engine.language.problem import Mark, Problems
+from engine.language.words import quoted
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 40
@@ -24,6 +27,9 @@ MAX_NODES = 20_000
 _UNREADABLE = re.compile(
     "[^\t\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
+_NO_BLANK = re.compile(r"(?P<key>[A-Za-z][^:\[\]]*):(?P<value>[^\s:/].*)", re.DOTALL)
+_SIGN_IN_LIST = re.compile(r"[@`%*&!][^,\[\]{}\n]*")
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _STYLES: dict[str | None, Style] = {"'": "single", '"': "double", "|": "literal", ">": "folded"}
 
 
@@ -36,8 +42,9 @@ def read_document(text: str | bytes, problems: Problems) -> MappingNode | None:
     source = read_source(text, problems)
     if source is None:
         return None
-    node = _build(source, problems)
+    node = _build(mend(source, problems), problems)
     if isinstance(node, MappingNode):
+        check_blocks(node, problems)
         return node
     if not problems.broken:
         _not_a_block(node, problems)
@@ -109,20 +116,6 @@ class _Open:
     is_block: bool
     nodes: list[Node] = field(default_factory=list)
 
-    def close(self, problems: Problems) -> Node:
-        if not self.is_block:
-            return SequenceNode(tuple(self.nodes), self.mark)
-        pairs = zip(self.nodes[::2], self.nodes[1::2], strict=True)
-        entries = (_entry(key, value, problems) for key, value in pairs)
-        return MappingNode(tuple(entry for entry in entries if entry), self.mark)
-
-
-def _entry(key: Node, value: Node, problems: Problems) -> Entry | None:
-    if isinstance(key, ScalarNode):
-        return Entry(key, value)
-    problems.error(key.mark, "a name is wanted before the colon, and this is a list or a block")
-    return None
-
 
 def _mark(place: Any) -> Mark:
     """A place as the parser counts it (from 0) as a place that people count (from 1)."""
@@ -155,7 +148,7 @@ class _Builder:
         elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
             self.open.append(_Open(mark, isinstance(event, yaml.MappingStartEvent)))
         elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
-            self._put(self.open.pop().close(self.problems))
+            self._put(self._closed(self.open.pop()))
         elif isinstance(event, yaml.DocumentStartEvent) and self.root is not None:
             self.problems.error(mark, "a second document begins here. Put it into a file of its own")
             raise _Stop
@@ -171,22 +164,10 @@ class _Builder:
 
     def _only_values(self, event: yaml.NodeEvent, mark: Mark) -> None:
         """Refuse what makes a value stand in two places or be of a type: anchors, aliases and tags."""
-        tag = getattr(event, "tag", None)
-        if isinstance(event, yaml.AliasEvent):
-            self.problems.error(
-                mark,
-                f'"*{event.anchor}" would repeat what stands elsewhere. Write it out here, or quote it if it is a text',
-            )
-        elif event.anchor:
-            self.problems.error(
-                mark,
-                f'"&{event.anchor}" gives this value a name, which rules have no use for. Leave it out, or quote it if it is a text',
-            )
-        elif tag:
-            self.problems.error(
-                mark,
-                'a value that begins with "!" is a type to YAML, and rules have no types. Leave it out, or quote it if it is a text',
-            )
+        if event.anchor or getattr(event, "tag", None):
+            row = self.lines[mark.line - 1]
+            message = f'"{row[mark.column - 1]}" at the start of a value has a special meaning in YAML. Quote the value'
+            self.problems.error(mark, message, _with_quotes(row, mark.column - 1).strip())
 
     def _put(self, node: Node) -> None:
         if self.open:
@@ -194,8 +175,32 @@ class _Builder:
         else:
             self.root = node
 
+    def _closed(self, block: _Open) -> Node:
+        if not block.is_block:
+            return SequenceNode(tuple(block.nodes), block.mark)
+        pairs = zip(block.nodes[::2], block.nodes[1::2], strict=True)
+        entries = (self._entry(key, value) for key, value in pairs)
+        return MappingNode(tuple(entry for entry in entries if entry), block.mark)
+
+    def _entry(self, key: Node, value: Node) -> Entry | None:
+        if not isinstance(key, ScalarNode):
+            self.problems.error(key.mark, "a name is wanted before the colon, and this is a list or a block")
+            return None
+        empty = isinstance(value, ScalarNode) and value.style == "plain" and not value.text
+        found = _NO_BLANK.fullmatch(key.text) if empty and key.style == "plain" else None
+        return self._parted(key, found) if found else Entry(key, value)
+
+    def _parted(self, key: ScalarNode, found: re.Match[str]) -> Entry:
+        """The entry that `{at most:5}` was meant to be, which YAML takes for one key without a value."""
+        mark = replace(key.mark, column=key.mark.column + found.start("value"))
+        mended = self.lines[mark.line - 1].replace(found[0], f"{found['key']}: {found['value']}", 1)
+        self.problems.error(mark, f'a space is missing after "{found["key"]}:"', mended.strip())
+        return Entry(ScalarNode(found["key"], key.mark), ScalarNode(found["value"], mark))
+
     def _scalar(self, event: yaml.ScalarEvent, mark: Mark) -> ScalarNode:
         style = _STYLES.get(event.style, "plain")
+        if style == "double" and _CONTROL.search(event.value):
+            self.problems.error(mark, "a control character is written in this text; no message can hold one")
         content = self._content(mark) if style in ("literal", "folded") else None
         return ScalarNode(event.value, mark, style, content)
 
@@ -211,13 +216,51 @@ class _Builder:
 
 
 def _build(source: str, problems: Problems) -> Node | None:
-    builder = _Builder(source.split("\n"), problems)
-    try:
-        for event in cast("Iterable[yaml.Event]", yaml.parse(source, Loader=yaml.CSafeLoader)):
-            builder.take(event)
-    except _Stop:
+    """The root node of a text; a sign inside a `[ ]` or `{ }` list that stops the parser is quoted and told."""
+    for _ in range(MOST_SLIPS):
+        builder = _Builder(source.split("\n"), problems)
+        try:
+            for event in cast("Iterable[yaml.Event]", yaml.parse(source, Loader=yaml.CSafeLoader)):
+                builder.take(event)
+        except _Stop:
+            return None
+        except yaml.MarkedYAMLError as error:
+            mended = _sign_inside(source, _mark(error.problem_mark), problems)
+            if mended is None:
+                _unread(_mark(error.problem_mark), builder.lines, problems)
+                return None
+            source = mended
+        else:
+            return builder.root
+    return None
+
+
+def _sign_inside(source: str, mark: Mark, problems: Problems) -> str | None:
+    """The text with a value in quotes whose first sign stopped the parser, None where that was not the cause."""
+    lines = source.split("\n")
+    row = lines[mark.line - 1] if mark.line <= len(lines) else ""
+    place = next(
+        (at for at in (mark.column - 1, mark.column - 2) if at >= 0 and _SIGN_IN_LIST.match(row, at)), None
+    )
+    if place is None:
         return None
-    except yaml.MarkedYAMLError as error:
-        problems.error(_mark(error.problem_mark), "this line does not fit the lines above it")
-        return None
-    return builder.root
+    lines[mark.line - 1] = _with_quotes(row, place)
+    message = f'"{row[place]}" at the start of a value has a special meaning in YAML. Quote the value'
+    problems.error(Mark(mark.line, place + 1), message, lines[mark.line - 1].strip())
+    return "\n".join(lines)
+
+
+def _with_quotes(row: str, place: int) -> str:
+    """A line with the value that begins with a sign at this place in quotes."""
+    found = _SIGN_IN_LIST.match(row, place)
+    return f"{row[:place]}{quoted(found[0].rstrip())}{row[found.end() :]}" if found else row
+
+
+def _unread(mark: Mark, lines: Sequence[str], problems: Problems) -> None:
+    """Tell a fault of which only the place is known, unless it may come from one that was told already."""
+    if problems.broken:
+        return
+    while mark.line > 1 and (mark.line > len(lines) or not lines[mark.line - 1].strip()):
+        mark = Mark(mark.line - 1, len(lines[mark.line - 2]) + 1)
+    message = "this line cannot be read: it does not fit what stands before it. Look for a quote or bracket left open"
+    problems.error(mark, message)

@@ -1,7 +1,8 @@
-"""The words of a rule file: how keys are compared, the nearest legal word, lengths of time, and small grammar."""
+"""The words of a rule file: how keys are compared, near misses, lengths of time, values as they are written, grammar."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -83,6 +84,12 @@ _DURATION = re.compile(r"\s*([0-9]{1,9})\s*([a-z]+)\s*", re.IGNORECASE)
 _LONGEST = timedelta(days=36500)
 _GAPS = re.compile(r"[\s_-]+")
 _LONGEST_WORD = 80
+_TRUTHS = frozenset({"", "~", "null", "true", "false", "yes", "no", "on", "off"})
+_ESCAPED = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]")
+_SIGN_AT_START = re.compile(r"[,\[\]{}#&*!|>'\"%@`]|[-?:](?=\s|$)|(?:---|\.\.\.)(?=\s|$)")
+_SIGN_INSIDE = re.compile(r":(?=\s|$)|\s#")
+_SIGN_IN_LIST = re.compile(r"[,\[\]{}]|^[-?:]")
+_CURLY: Mapping[str, str] = {"“": "”", "„": "“”", "”": "”", "«": "»", "‘": "’", "’": "’"}
 
 
 def normal_key(text: str) -> str:
@@ -116,6 +123,31 @@ def read_duration(text: str) -> timedelta | None:
         return None
     length = int(match[1]) * unit.total_seconds()
     return timedelta(seconds=length) if length <= _LONGEST.total_seconds() else None
+
+
+def write_value(text: str, *, inside: bool = False) -> str:
+    """A text as a value that reads back as that very text, in quotes only where YAML or a truth word needs them.
+
+    `inside` says that it stands in a `[ ]` or `{ }` list. Line ends and control characters are written as `\\n`, `\\u…`.
+    """
+    if text.strip() != text or text.casefold() in _TRUTHS or _ESCAPED.search(text):
+        return quoted(text)
+    if _SIGN_AT_START.match(text) or _SIGN_INSIDE.search(text) or (inside and _SIGN_IN_LIST.search(text)):
+        return quoted(text)
+    return text
+
+
+def quoted(text: str) -> str:
+    """A text in quotes: those that need no change inside, if there are any."""
+    if _ESCAPED.search(text) or ("'" in text and ('"' in text or "\\" in text)):
+        return _ESCAPED.sub(lambda found: f"\\u{ord(found[0]):04x}", json.dumps(text, ensure_ascii=False))
+    return f"'{text}'" if '"' in text or "\\" in text else f'"{text}"'
+
+
+def without_curly_quotes(text: str) -> str | None:
+    """What stands between curly quotes that enclose a whole text, None where none do."""
+    ends = _CURLY.get(text[:1])
+    return text[1:-1] if ends and len(text) > 1 and text[-1] in ends else None
 
 
 def listing(items: Iterable[str], word: str = "and") -> str:

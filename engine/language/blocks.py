@@ -1,0 +1,114 @@
+"""What only a whole block shows: the same key twice, a key with an invisible letter, curly quotes kept in a text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from engine.language.node import Entry, MappingNode, Node, ScalarNode, SequenceNode
+from engine.language.page import AS_WRITTEN, CONDITIONS, OF_ITEMS
+from engine.language.problem import Problems
+from engine.language.words import normal_key, quoted, without_curly_quotes, write_value
+
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200d\u2060]")
+_RANGE = re.compile(r"(at least|more than|at most|less than) (.+)", re.IGNORECASE)
+_COMPARES = re.compile(
+    r"(at least|more than|at most|less than|between|is|not|one of|ends with|starts with|contains|matches|exactly"
+    r"|in list|within|older than|before|after|on|present|missing|changed)\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """What kind of block it is: conditions, keys of the event (no words of ours), data of the author's own."""
+
+    conditions: bool = False
+    paths: bool = False
+    data: bool = False
+
+    def below(self, key: str) -> _Place:
+        word = normal_key(key)
+        if word in AS_WRITTEN:
+            return _Place(data=True)
+        if word.startswith(OF_ITEMS):
+            return _Place(conditions=True, paths=True)
+        return replace(self, conditions=True) if word in CONDITIONS else self
+
+
+def check_blocks(node: Node, problems: Problems, place: _Place = _Place()) -> None:
+    """Note what is wrong in this block and all blocks in it."""
+    if isinstance(node, MappingNode):
+        _twice(node, place, problems)
+        for entry in node:
+            _check_key(entry.key, place, problems)
+            _check_quotes(entry, problems)
+            check_blocks(entry.value, problems, place.below(entry.key.text))
+    elif isinstance(node, SequenceNode):
+        for item in node:
+            _check_quotes(item, problems)
+            check_blocks(item, problems, place)
+
+
+def _twice(block: MappingNode, place: _Place, problems: Problems) -> None:
+    first: dict[str, Entry] = {}
+    for entry in block:
+        earlier = first.setdefault(_sameness(entry.key, place), entry)
+        if earlier is not entry:
+            remedy, hint = _remedy(earlier, entry, place)
+            spelled = "" if earlier.key.text == entry.key.text else f' (as "{earlier.key.text}")'
+            where = f"on line {earlier.key.mark.line} of this block{spelled}"
+            message = f"{entry.key.text} is already {where} and only one could count. {remedy}"
+            problems.error(entry.key.mark, message, hint)
+
+
+def _sameness(key: ScalarNode, place: _Place) -> str:
+    """Keys that share this are the same: words of the language in any spelling, names of the author's own exactly."""
+    if place.data or place.paths or key.style != "plain" or "." in key.text or "$" in key.text:
+        return f"={key.text}"
+    return normal_key(key.text)
+
+
+def _remedy(earlier: Entry, entry: Entry, place: _Place) -> tuple[str, str]:
+    key = earlier.key.text
+    if place.conditions and isinstance(earlier.value, ScalarNode) and isinstance(entry.value, ScalarNode):
+        return _both(key, earlier.value.text, entry.value.text)
+    if place.conditions and normal_key(key) in CONDITIONS:
+        return "Put the lines of both into one", f"{key}:"
+    return "Take one of them out", ""
+
+
+def _both(key: str, one: str, other: str) -> tuple[str, str]:
+    """Two conditions on one field, written as one."""
+    ranges = [_RANGE.fullmatch(one), _RANGE.fullmatch(other)]
+    bounds: Mapping[str, str] = {found[1].casefold(): found[2] for found in ranges if found}
+    if len(bounds) == 2:
+        inner = ", ".join(f"{word}: {write_value(bound, inside=True)}" for word, bound in bounds.items())
+        hint = f"{key}: {{{inner}}}"
+        return f"For a range write `{hint}`", hint
+    if any(_COMPARES.match(text) for text in (one, other)):
+        return f"For a range write `{key}: {{at least: 100, less than: 500}}`", ""
+    if one == other:
+        return "Take one of them out", f"{key}: {write_value(one)}"
+    hint = f"{key}: [{write_value(one, inside=True)}, {write_value(other, inside=True)}]"
+    return f"For one or the other write `{hint}`", hint
+
+
+def _check_key(key: ScalarNode, place: _Place, problems: Problems) -> None:
+    found = None if place.data else _INVISIBLE.search(key.text)
+    if found is not None:
+        clean = _INVISIBLE.sub("", key.text)
+        message = f'there is an invisible letter (U+{ord(found[0]):04X}) in "{clean}". Type it again'
+        problems.error(key.mark, message, f"{clean}:")
+
+
+def _check_quotes(where: Entry | Node, problems: Problems) -> None:
+    node = where.value if isinstance(where, Entry) else where
+    lead = f"{where.key.text}: " if isinstance(where, Entry) else "- "
+    if not isinstance(node, ScalarNode) or node.style != "plain":
+        return
+    inner = without_curly_quotes(node.text)
+    if inner is not None:
+        message = "these curly quotes are a part of the text and will be shown with it. Type straight quotes"
+        problems.warning(node.mark, message, f"{lead}{quoted(inner)}")

@@ -1,0 +1,125 @@
+"""Reads a file line by line, tells the slips in it, and hands back the text as it was probably meant."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from engine.language import indentation, slips
+from engine.language.lines import Brackets, Line, indent_of
+from engine.language.page import Page, Slip
+from engine.language.problem import Problems
+
+MOST_SLIPS = 20
+"""After so many slips in one file the rest is not told: they have one cause."""
+
+_TRIES = 4
+
+_CHECKS: tuple[Callable[[Line, Page], Slip | None], ...] = (
+    indentation.odd_indentation,
+    slips.second_document,
+    slips.key_sign,
+    indentation.tab_after_dash,
+    indentation.first_line,
+    indentation.nothing_under,
+    indentation.outside_text,
+    indentation.missing_blank,
+    indentation.missing_colon,
+    indentation.does_not_fit,
+    slips.comment_for_value,
+    slips.braces,
+    slips.comparison,
+    slips.negation,
+    slips.named_block,
+    slips.sign,
+    slips.colon_inside,
+    slips.eaten,
+    slips.bad_escape,
+    slips.quote_ends_early,
+    slips.list_ends_early,
+)
+
+
+def mend(source: str, problems: Problems) -> str:
+    """The text with its slips mended in memory, row by row; each is told as an error with its remedy."""
+    names = frozenset(re.findall(r"(?<!\S)&([\w-]+)", source))
+    walk = _Walk(Page(source.split("\n"), names=names), problems)
+    row = 0
+    while row < len(walk.page.rows):
+        row = walk.step(row)
+    return "\n".join(walk.page.rows)
+
+
+def _tidied(raw: str) -> str:
+    """A row of blanks or a comment that a tab would make unreadable is harmless: the tab is left out."""
+    text = raw.lstrip(" \t")
+    return text if not text or text.startswith("#") else raw
+
+
+class _Walk:
+    """Goes down a page; each step takes one line with all that belongs to its value."""
+
+    def __init__(self, page: Page, problems: Problems) -> None:
+        self.page = page
+        self.problems = problems
+        self.told = 0
+        self.tries: dict[int, int] = {}
+
+    def step(self, row: int) -> int:
+        """Read the line in this row, and return the row to read next: after a slip, that below the last line read."""
+        if "\t" in self.page.rows[row]:
+            self.page.change({row: _tidied(self.page.rows[row])})
+        line = self.page.line(row)
+        if line.blank or slips.marks_an_end(line, self.page):
+            return row + 1
+        slip = self._slip(line)
+        if slip is not None:
+            self._tell(slip)
+            self.page.change(slip.rows)
+            return self._after(self.page.above) if self.page.above else 0
+        self.page.place(line)
+        return self._after(line)
+
+    def _slip(self, line: Line) -> Slip | None:
+        tries = self.tries[line.number] = self.tries.get(line.number, 0) + 1
+        if self.told >= MOST_SLIPS or tries > _TRIES:
+            return None
+        found = (check(line, self.page) for check in _CHECKS)
+        return next((slip for slip in found if slip is not None), None)
+
+    def _tell(self, slip: Slip) -> None:
+        self.told += 1
+        self.problems.error(slip.mark, slip.message, slip.hint)
+
+    def _after(self, line: Line) -> int:
+        """The row after a line's value, which may go on over several."""
+        if line.value.kind == "block":
+            return self._block_text(line)
+        if line.value.kind == "plain":
+            tail = self.page.tail(line)
+            return tail[-1].number if tail else line.number
+        if line.value.kind in ("quoted", "list") and not line.value.closed:
+            return self._until_closed(line)
+        return line.number
+
+    def _until_closed(self, line: Line) -> int:
+        brackets = Brackets() if line.value.kind == "list" else Brackets(quote=line.value.text[0])
+        end = brackets.feed(line.raw, line.value.column + (line.value.kind == "quoted"))
+        row = line.number
+        while end is None and row < len(self.page.rows):
+            end = brackets.feed(self.page.rows[row])
+            row += 1
+        return row
+
+    def _block_text(self, line: Line) -> int:
+        column = self.page.text_column(line)
+        begun = False
+        for row in range(line.number, len(self.page.rows)):
+            raw = self.page.rows[row]
+            if raw.strip(" \t"):
+                if indent_of(raw) < column:
+                    return row
+                begun = True
+            elif not begun or "\t" in raw[:column]:
+                self.page.change({row: ""})
+        return len(self.page.rows)
