@@ -46,24 +46,20 @@ class TooLarge(Exception):
     """A packed body that unpacks to more than the limit."""
 
 
-class UnknownPacking(Exception):
-    """A content encoding that is not unpacked here; its text is the encoding."""
+PACKINGS = ("identity", "gzip", "x-gzip", "deflate")
+"""The content encodings that are unpacked."""
 
 
 def unpack(body: bytes, encoding: str, limit: int) -> bytes:
-    """The body without its content encoding, of `limit` bytes at most.
+    """The body without its content encoding, which is one of `PACKINGS`; at most `limit` bytes.
 
-    Raises `UnknownPacking` for another encoding than gzip and deflate, `TooLarge` as soon as more than `limit` bytes
-    come out, and `Malformed` for one that is not packed as it says.
+    Raises `TooLarge` as soon as more than that come out, and `Malformed` for a body that is not packed as it says.
     """
-    if encoding in ("", "identity"):
+    if encoding == "identity":
         return body
-    if encoding in ("gzip", "x-gzip"):
-        window = 16 + zlib.MAX_WBITS
-    elif encoding == "deflate":
+    window = 16 + zlib.MAX_WBITS
+    if encoding == "deflate":
         window = zlib.MAX_WBITS if _has_zlib_head(body) else -zlib.MAX_WBITS
-    else:
-        raise UnknownPacking(encoding)
     return _inflate(body, window, encoding, limit)
 
 

@@ -207,7 +207,7 @@ def _unknown(found: _Body, body: bytes, headers: Mapping[str, str]) -> Reading:
 @lru_cache(maxsize=512)
 def _on_unknown_name(name: str) -> str:
     near = nearest(name, EVENT_TYPES)
-    return f'unknown event "{name}"' + (f"; perhaps {near[0]} was meant" if near else "")
+    return f"unknown event {_encode(name).decode()}" + (f"; perhaps {near[0]} was meant" if near else "")
 
 
 def _nameless() -> Malformed:
