@@ -5,35 +5,47 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal, Protocol
 
-from engine.language.fields import Field, FieldValue
-from engine.language.problem import Mark
+from engine.language.fields import Choice, Duration, Field, FieldValue, Fixed, Retry
+from engine.language.problem import Mark, Problems
 from engine.language.scope import Scope
 from engine.model import Gap
+
+OnGap = Literal["send", "hold"]
+OnUnsure = Literal["resend", "ask"]
+FailureKind = Literal["permanent", "temporary", "setup", "unsure"]
 
 
 @dataclass(frozen=True, slots=True)
 class Destinations:
     """The connections a rule may name, by kind (`slack`), each with the public facts of it; never a secret.
 
-    `known` is False where no settings were read (a dry run on somebody's desk): then any name is taken.
+    A secret setting shows only as True: it is there. `known` is False where no settings were read (a dry run on
+    somebody's desk): then any name is taken.
     """
 
     by_kind: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
     known: bool = False
+
+    def of(self, kind: str) -> Mapping[str, Mapping[str, Any]]:
+        """The connections of a kind by name."""
+        return self.by_kind.get(kind, {})
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
     """One request of an action, ready to be kept and sent, and what could not be filled in.
 
-    `to` names the destination for people (`#refunds`, `ana@example.com`, `POST erp /sales-orders`).
+    `to` names the destination for people (`#refunds`, `ana@example.com`, `POST erp /sales-orders`). `blocked`
+    says that it cannot go out as it is, whatever `on gap` says: a mail to nobody, a call to half an address.
     """
 
     request: Mapping[str, Any]
     to: str
     gaps: tuple[Gap, ...] = ()
+    blocked: bool = False
 
 
 class DeliveryError(Exception):
@@ -47,7 +59,7 @@ class DeliveryError(Exception):
     def __init__(
         self,
         message: str,
-        kind: Literal["permanent", "temporary", "setup", "unsure"],
+        kind: FailureKind,
         *,
         status: str = "",
         detail: str = "",
@@ -70,7 +82,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """An HTTP answer, its body cut to a bound."""
+    """An HTTP answer: header names in small letters, the body cut to a bound and without our secrets."""
 
     status: int
     headers: Mapping[str, str]
@@ -84,33 +96,94 @@ class Services(Protocol):
         """The settings of a connection, secrets included. Raises `DeliveryError` (setup) for an unknown one."""
         ...
 
+    def now(self) -> datetime:
+        """The time, aware, for what a message says of when it was sent."""
+        ...
+
     async def http(
-        self, method: str, url: str, *, headers: Mapping[str, str], content: bytes, timeout: float = 15.0
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        content: bytes,
+        timeout: float = 15.0,  # noqa: ASYNC109
     ) -> HttpAnswer:
         """One HTTP call, redirects not followed. Raises `DeliveryError` when no answer came."""
         ...
 
-    async def smtp(self, connection: Mapping[str, Any], sender: str, recipients: list[str], message: bytes) -> str:
+    async def smtp(
+        self,
+        connection: Mapping[str, Any],
+        sender: str,
+        recipients: list[str],
+        message: bytes,
+        timeout: float = 30.0,  # noqa: ASYNC109 - every call keeps to its limit by itself
+    ) -> str:
         """Hand one mail to the SMTP server of a connection; the server's last line. Raises `DeliveryError`."""
         ...
+
+
+ON_GAP = Choice(
+    "on gap",
+    "What happens when a value of the message could not be filled in: `send` it with [?] in the place and a line "
+    "that says so, or `hold` it for a person.",
+    choices=("send", "hold"),
+    example="hold",
+)
+ON_UNSURE = Choice(
+    "on unsure",
+    "What happens when nobody knows whether it went out, because the service or the line broke at that moment: "
+    "`resend`, or `ask` a person.",
+    choices=("resend", "ask"),
+    example="ask",
+)
+ORDERING = Choice(
+    "ordering",
+    "`per order` keeps the sequence of the events of one order, so that a failing delivery holds back the later "
+    "ones; with `none` each goes by itself.",
+    choices=("per order", "none"),
+    example="per order",
+)
+RETRY = Retry(
+    "retry",
+    "How often a failed delivery is tried, and over how long; left out, 8 times over 18 hours. `no` tries once.",
+    example="8 times over 24 hours",
+)
+TIMEOUT = Duration(
+    "timeout",
+    "How long one try may take.",
+    example="15 seconds",
+    longest=timedelta(minutes=5),
+)
+
+COMMON_FIELDS: tuple[Field, ...] = (ON_GAP, ON_UNSURE, ORDERING, RETRY, TIMEOUT)
+"""The settings that every action takes."""
 
 
 class Action(ABC):
     """Something a rule can do. Its word in YAML is its module's name, `_` written as a space.
 
-    `help` is the class's docstring. `fields` are its settings in a rule, `connection_fields` those of a
-    connection of this kind in the settings file.
+    `help` is the class's docstring. `fields` are its settings in a rule, the common ones last,
+    `connection_fields` those of a connection of this kind in the settings file.
     """
 
     fields: ClassVar[tuple[Field, ...]]
     connection_fields: ClassVar[tuple[Field, ...]] = ()
-    on_gap: ClassVar[Literal["send", "hold"]] = "hold"
-    on_unsure: ClassVar[Literal["resend", "ask"]] = "resend"
+    on_gap: ClassVar[OnGap] = "hold"
+    on_unsure: ClassVar[OnUnsure] = "resend"
     ordered: ClassVar[bool] = False
     example: ClassVar[str] = ""
 
-    def check(self, values: Mapping[str, FieldValue], mark: Mark, problems: Any, destinations: Destinations) -> None:
+    def check(  # noqa: B027 - most actions have nothing to check here
+        self, values: Mapping[str, FieldValue], mark: Mark, problems: Problems, destinations: Destinations
+    ) -> None:
         """Note what is wrong with the settings taken together; nothing unless an action says so."""
+
+    def check_connection(  # noqa: B027 - nor here
+        self, settings: Mapping[str, FieldValue], mark: Mark, problems: Problems
+    ) -> None:
+        """Note what is wrong with the settings of a connection taken together; nothing unless an action says so."""
 
     @abstractmethod
     def render(
@@ -121,3 +194,50 @@ class Action(ABC):
     @abstractmethod
     async def deliver(self, request: Mapping[str, Any], key: str, services: Services) -> Receipt:
         """Send a request that `render` made, unchanged. `key` is the idempotency key. Raises `DeliveryError`."""
+
+    def on_gap_for(self, values: Mapping[str, FieldValue]) -> OnGap:
+        """What happens to a message of these settings when a value could not be filled in."""
+        return chosen(values, ON_GAP.name) or self.default_on_gap(values)
+
+    def on_unsure_for(self, values: Mapping[str, FieldValue]) -> OnUnsure:
+        """What happens when nobody knows whether a message of these settings went out."""
+        return chosen(values, ON_UNSURE.name) or self.default_on_unsure(values)
+
+    def ordered_for(self, values: Mapping[str, FieldValue]) -> bool:
+        """Whether deliveries of these settings keep the sequence of the events of one order."""
+        written = chosen(values, ORDERING.name)
+        return self.ordered if written is None else bool(written == "per order")
+
+    def default_on_gap(self, values: Mapping[str, FieldValue]) -> OnGap:
+        """`on gap` where the rule does not say it."""
+        return self.on_gap
+
+    def default_on_unsure(self, values: Mapping[str, FieldValue]) -> OnUnsure:
+        """`on unsure` where the rule does not say it."""
+        return self.on_unsure
+
+    def carried(self, values: Mapping[str, FieldValue]) -> dict[str, Any]:
+        """What the request takes along so that delivering needs no rule, each only where it is not the usual.
+
+        `timeout` in seconds, `retry` as `{"times", "over"}`, `on_unsure` where it differs from the action's.
+        """
+        found = {name: chosen(values, name) for name in (TIMEOUT.name, RETRY.name)}
+        on_unsure = self.on_unsure_for(values)
+        found["on_unsure"] = on_unsure if on_unsure != self.on_unsure else None
+        return {name: value for name, value in found.items() if value is not None}
+
+
+def chosen(values: Mapping[str, FieldValue], name: str) -> Any:
+    """What a rule says for a setting that does not depend on the event; None where it says nothing."""
+    value = values.get(name)
+    return value.value if isinstance(value, Fixed) else None
+
+
+def gap_line(gaps: tuple[Gap, ...]) -> str:
+    """The last line of a message that went out with gaps, empty for one without."""
+    if not gaps:
+        return ""
+    places = ", ".join(dict.fromkeys(gap.expression for gap in gaps))
+    number = len({gap.expression for gap in gaps})
+    told = "one value could not be filled in" if number == 1 else f"{number} values could not be filled in"
+    return f"{told}: {places}"

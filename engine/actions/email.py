@@ -1,0 +1,350 @@
+"""A mail: values can add no header and no recipient, and a text part is always there."""
+
+from __future__ import annotations
+
+import email.policy
+import hashlib
+import html
+import re
+from collections.abc import Iterator, Mapping
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.parser import BytesParser
+from email.utils import format_datetime
+from html.parser import HTMLParser
+from typing import Any, ClassVar
+
+from engine.actions.base import (
+    COMMON_FIELDS,
+    Action,
+    DeliveryError,
+    Destinations,
+    OnGap,
+    OnUnsure,
+    Receipt,
+    Rendered,
+    Services,
+    chosen,
+    gap_line,
+)
+from engine.language.fields import Choice, Connection, Field, FieldValue, Named, Number, Text, Texts, Word
+from engine.language.plain import cut, one_line, printable
+from engine.language.problem import Mark, Problems
+from engine.language.recipients import Mailbox, NotAnAddress, Recipients, Sender
+from engine.language.scope import Scope
+from engine.language.template import PLAIN, Target
+from engine.language.words import listing, nearest
+from engine.model import Gap
+
+RECIPIENTS = ("to", "cc", "bcc")
+SUBJECT_LIMIT = 250
+HEADER_LIMIT = 900
+HEADERS = (
+    "Auto-Submitted", "Importance", "In-Reply-To", "List-Help", "List-Id", "List-Unsubscribe",
+    "List-Unsubscribe-Post", "Precedence", "Priority", "References", "Sensitivity",
+)  # fmt: skip
+"""Headers that a rule may set beside its own X- headers; all others belong to the mail itself."""
+
+_OWN_HEADER = re.compile(r"[Xx]-[A-Za-z0-9-]{1,60}")
+
+
+def _link(address: str, text: str) -> str:
+    return f'<a href="{html.escape(address)}">{html.escape(text)}</a>'
+
+
+HTML = Target("HTML", html.escape, _link)
+"""Values as parts of an HTML page: shown as typed, in texts and in quoted attributes."""
+
+
+def header_text(text: str) -> str:
+    """A text as it may stand in a header: one line, no hidden characters, nothing that a reader decodes."""
+    return one_line(printable(text)).replace("=?", "= ?")
+
+
+class Email(Action):
+    """Sends a mail through an SMTP server.
+
+    A mail is to a customer when a recipient comes from the event: with a gap it is held, and a person is asked
+    when nobody knows whether it went out. A mail whose recipients are written in the rule is internal: it goes out
+    with [?] in the place of a gap, and is sent again. Of several recipients each is a delivery of its own.
+    """
+
+    fields: ClassVar[tuple[Field, ...]] = (
+        Recipients(
+            "to",
+            "Who gets the mail: addresses with commas between, or a list; from the event one address, or a list.",
+            required=True,
+            example='"{{ order.email }}"',
+        ),
+        Recipients("cc", "Who gets a copy that all can see.", example="ops@example.com"),
+        Recipients("bcc", "Who gets a copy that nobody sees.", example="archive@example.com"),
+        Recipients("reply to", "Where answers go; left out, to the sender.", example="care@example.com"),
+        Connection(
+            "from",
+            "The name of an e-mail connection, which says the server and the sender; left out, `default`.",
+            default="default",
+            example="care",
+        ),
+        Text(
+            "subject", "The subject, on one line.", required=True, example='"Your order {{ order.number }}"'
+        ),
+        Text(
+            "text",
+            "The mail as plain text; left out, it is made from `html`.",
+            lines="many",
+            example='"Thank you!"',
+        ),
+        Text(
+            "html",
+            "The mail as HTML; values in it are shown as typed.",
+            lines="many",
+            example='"<p>Thank you, {{ order.bill_address.firstname }}!</p>"',
+        ),
+        Texts(
+            "headers",
+            f"More headers: {listing(HEADERS)}, and any that begin with X-.",
+            example="X-Shop: example",
+            headers=True,
+        ),
+        *COMMON_FIELDS,
+    )
+    connection_fields: ClassVar[tuple[Field, ...]] = (
+        Word("host", "The name of the SMTP server.", required=True, example="smtp.example.com"),
+        Number(
+            "port", "Its port; left out, 587, with tls 465, with none 25.", least=1, most=65535, example="587"
+        ),
+        Choice(
+            "security",
+            "`starttls` and `tls` encrypt; `none` does not, for a server on the same machine.",
+            choices=("starttls", "tls", "none"),
+            default="starttls",
+            example="starttls",
+        ),
+        Word("username", "The name to log in with.", example="care@example.com"),
+        Word("password", "The password to log in with.", example='"${SMTP_PASSWORD}"', secret=True),
+        Sender("from", "The sender of the mails.", required=True, example='"Shop <care@example.com>"'),
+    )
+    on_unsure: ClassVar[OnUnsure] = "ask"
+    example: ClassVar[str] = (
+        "email:\n"
+        "  from: care\n"
+        '  to: "{{ order.email }}"\n'
+        '  subject: "Your order {{ order.number }}"\n'
+        "  text: Your order is in good hands.\n"
+    )
+
+    def check(
+        self, values: Mapping[str, FieldValue], mark: Mark, problems: Problems, destinations: Destinations
+    ) -> None:
+        """A mail needs a body, a known connection, and only headers that a rule may set."""
+        if "text" not in values and "html" not in values:
+            problems.error(mark, "email has nothing to say: it needs `text` or `html`", "text: |")
+        known = destinations.of("email")
+        name = chosen(values, "from")
+        if name and destinations.known and name not in known:
+            near = next(iter(nearest(name, known)), None)
+            told = f"Nearest: {near}" if near else "Write it into shopbell.yaml under `connections`, `email`"
+            address = "; its address stands there, too" if "@" in name else ""
+            problems.error(values["from"].mark, f'no e-mail connection is called "{name}". {told}{address}')
+        headers = values.get("headers")
+        for header, value in headers.entries if isinstance(headers, Named) else ():
+            if not _allowed(header):
+                message = f"a rule cannot set the header {header}. It may set {listing(HEADERS)}, or one beginning with X-"
+                problems.error(value.mark, message)
+
+    def check_connection(self, settings: Mapping[str, FieldValue], mark: Mark, problems: Problems) -> None:
+        """A password needs a name, and is not sent over an open line without a word about it."""
+        if ("password" in settings) != ("username" in settings):
+            problems.error(mark, "an e-mail connection has both `username` and `password`, or neither")
+        if "password" in settings and chosen(settings, "security") == "none":
+            message = "with `security: none` the password goes over the line for anybody to read"
+            problems.warning(mark, message, "security: starttls")
+
+    def for_customer(self, values: Mapping[str, FieldValue]) -> bool:
+        """Whether a recipient comes from the event."""
+        return any(values[name].varies for name in RECIPIENTS if name in values)
+
+    def default_on_gap(self, values: Mapping[str, FieldValue]) -> OnGap:
+        """Held for customers, sent to one's own people."""
+        return "hold" if self.for_customer(values) else "send"
+
+    def default_on_unsure(self, values: Mapping[str, FieldValue]) -> OnUnsure:
+        """A person is asked about a customer's mail; one's own people can bear a double."""
+        return "ask" if self.for_customer(values) else "resend"
+
+    def render(
+        self, values: Mapping[str, FieldValue], scope: Scope, destinations: Destinations
+    ) -> tuple[Rendered, ...]:
+        """One mail, or the same one for each of several recipients, so that none depends on another's address."""
+        request, gaps = self._mail(values, scope, destinations)
+        people = everybody(request)
+        if not people:
+            return (Rendered(request, "nobody", gaps, blocked=True),)
+        if len(people) == 1:
+            return (Rendered(request, people[0], gaps),)
+        return tuple(Rendered({**request, "recipient": one}, one, gaps) for one in people)
+
+    def _mail(
+        self, values: Mapping[str, FieldValue], scope: Scope, destinations: Destinations
+    ) -> tuple[dict[str, Any], tuple[Gap, ...]]:
+        gaps: list[Gap] = []
+
+        def fill(name: str, empty: Any, target: Target = PLAIN) -> Any:
+            value, more = values[name].render(scope, target) if name in values else (empty, ())
+            gaps.extend(gap for gap in more if gap not in gaps)
+            return value
+
+        people = {name: fill(name, []) for name in (*RECIPIENTS, "reply to")}
+        subject = cut(header_text(fill("subject", "")), SUBJECT_LIMIT)
+        page = fill("html", "", HTML)
+        text = fill("text", "") if "text" in values else text_of(page)
+        headers = {name: cut(header_text(value), HEADER_LIMIT) for name, value in fill("headers", {}).items()}
+        note = gap_line(tuple(gaps)) if self.on_gap_for(values) == "send" else ""
+        connection = chosen(values, "from") or "default"
+        request = {
+            "connection": connection,
+            "from": destinations.of("email").get(connection, {}).get("from", ""),
+            **{name: people[name] for name in RECIPIENTS},
+            "reply_to": people["reply to"],
+            "subject": subject,
+            "text": f"{text.rstrip()}\n\n{note}\n" if note else text,
+            "html": f"{page}\n<p>{html.escape(note)}</p>\n" if note and page else page,
+            "headers": headers,
+            **self.carried(values),
+        }
+        return request, tuple(gaps)
+
+    async def deliver(self, request: Mapping[str, Any], key: str, services: Services) -> Receipt:
+        """Hand the mail to the connection's server."""
+        connection = services.connection("email", request["connection"])
+        try:
+            sender = Mailbox.read(request["from"] or connection["from"])
+            message = build(request, sender, key, format_datetime(services.now()))
+            people = _envelope(request)
+        except NotAnAddress as error:
+            raise DeliveryError(f"The mail cannot be sent: {error}", "permanent") from error
+        said = await services.smtp(
+            connection, sender.envelope, people, message, timeout=request.get("timeout", 30)
+        )
+        return Receipt(said[:3], cut(one_line(printable(said)), 500))
+
+
+def _allowed(header: str) -> bool:
+    return bool(_OWN_HEADER.fullmatch(header)) or header.casefold() in {name.casefold() for name in HEADERS}
+
+
+def everybody(request: Mapping[str, Any]) -> list[str]:
+    """The addresses of all recipients as a mail server wants them, each once."""
+    return list(dict.fromkeys(Mailbox.read(text).envelope for name in RECIPIENTS for text in request[name]))
+
+
+def _envelope(request: Mapping[str, Any]) -> list[str]:
+    if "recipient" in request:
+        return [request["recipient"]]
+    people = everybody(request)
+    if not people:
+        raise NotAnAddress("no recipient has an address")
+    return people
+
+
+def build(request: Mapping[str, Any], sender: Mailbox, key: str, date: str) -> bytes:
+    """The mail as bytes. Raises `DeliveryError` if it would not read back with the headers that it was given.
+
+    `key` makes the Message-ID, so that it is the same on every try.
+    """
+    people = {name: [Mailbox.read(text) for text in request[name]] for name in ("to", "cc", "reply_to")}
+    shown = [sender, *(mailbox for some in people.values() for mailbox in some)]
+    message = EmailMessage(_policy(utf8=not all(mailbox.local.isascii() for mailbox in shown)))
+    message["From"] = _address(sender)
+    for header, name in (("To", "to"), ("Cc", "cc"), ("Reply-To", "reply_to")):
+        if people[name]:
+            message[header] = [_address(mailbox) for mailbox in people[name]]
+    message["Subject"] = header_text(request["subject"])
+    message["Date"] = date
+    message["Message-ID"] = f"<{hashlib.sha256(key.encode()).hexdigest()[:32]}@{sender.domain}>"
+    for name, text in {"Auto-Submitted": "auto-generated", **request["headers"]}.items():
+        if _allowed(name):
+            message[name] = header_text(text)
+    message.set_content(_body(request["text"] or text_of(request["html"])))
+    if request["html"]:
+        message.add_alternative(_body(request["html"]), subtype="html")
+    return _proved(message)
+
+
+def _policy(*, utf8: bool) -> email.policy.EmailPolicy[EmailMessage]:
+    """How the mail is written: seven bits everywhere, but for an address beyond ASCII, which needs SMTPUTF8."""
+    return email.policy.SMTP.clone(cte_type="7bit", utf8=utf8)
+
+
+def _address(mailbox: Mailbox) -> Address:
+    return Address(header_text(mailbox.name), mailbox.local, mailbox.domain)
+
+
+def _body(text: str) -> str:
+    return printable(text.replace("\r\n", "\n").replace("\r", "\n")).rstrip("\n") + "\n"
+
+
+def _proved(message: EmailMessage) -> bytes:
+    """The bytes, if a reader finds in them exactly the headers that were set."""
+    raw = message.as_bytes()
+    read = BytesParser(policy=email.policy.compat32).parsebytes(raw)
+    if [name.casefold() for name in read] != [name.casefold() for name in message]:
+        text = "The mail cannot be sent safely: a value would have added a header to it"
+        raise DeliveryError(text, "permanent")
+    return raw
+
+
+def text_of(page: str) -> str:
+    """The text of an HTML page, for those who read mail as text: blocks on lines, links with their address."""
+    reader = _TextReader()
+    reader.feed(page)
+    reader.close()
+    lines = (" ".join(line.split()) for line in "".join(reader.pieces).split("\n"))
+    return "\n".join(_without_double_blanks(lines)).strip() + "\n" if page else ""
+
+
+def _without_double_blanks(lines: Iterator[str]) -> Iterator[str]:
+    last = ""
+    for line in lines:
+        if line or last:
+            yield line
+        last = line
+
+
+_BREAKS = frozenset(
+    {"br", "p", "div", "tr", "li", "ul", "ol", "table", "h1", "h2", "h3", "h4", "hr", "blockquote"}
+)
+_UNREAD = frozenset({"style", "script", "head", "title"})
+
+
+class _TextReader(HTMLParser):
+    """Collects what a person would read on a page."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.pieces: list[str] = []
+        self.unread = 0
+        self.addresses: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Begin a line, an unread part, or a link."""
+        self.unread += tag in _UNREAD
+        if tag in _BREAKS:
+            self.pieces.append("\n- " if tag == "li" else "\n")
+        if tag == "a":
+            self.addresses.append(dict(attrs).get("href") or "")
+
+    def handle_endtag(self, tag: str) -> None:
+        """End a line, an unread part, or a link."""
+        self.unread -= tag in _UNREAD and self.unread > 0
+        if tag in ("p", "h1", "h2", "h3", "h4", "table", "ul", "ol"):
+            self.pieces.append("\n")
+        if tag == "a" and self.addresses:
+            address = self.addresses.pop()
+            if address and address not in "".join(self.pieces[-1:]):
+                self.pieces.append(f" ({address})")
+
+    def handle_data(self, data: str) -> None:
+        """Keep what is read; line breaks in the source are blanks."""
+        if not self.unread:
+            self.pieces.append(data.replace("\n", " "))

@@ -1,0 +1,179 @@
+"""HTTP calls: one client for the process, bounded in time and size, never redirected, and told in plain words."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import aclosing
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from engine.actions.base import DeliveryError, HttpAnswer
+from engine.runtime.guard import Forbidden, Guard, GuardedResolver
+
+MOST_READ = 64 * 1024
+"""So many bytes of an answer are read; the rest is not."""
+
+_CONNECTING = 2 / 3
+"""The part of a try's time that connecting may take, so that a silent host is told from a silent answer."""
+
+_PER_HOST = 16
+
+for _name in (
+    "httpx",
+    "httpcore",
+    "aiohttp",
+):  # their lines hold whole addresses, and some addresses are secrets
+    logging.getLogger(_name).setLevel(logging.WARNING)
+
+
+class Web:
+    """Makes HTTP calls to the addresses that the guard permits; `agent` is who it says it is."""
+
+    def __init__(self, guard: Guard, tls: ssl.SSLContext, agent: str) -> None:
+        self._guard = guard
+        self._agent = agent
+        self._tls = tls
+        self._client: httpx.AsyncClient | None = None
+
+    async def call(
+        self, method: str, url: str, headers: Mapping[str, str], content: bytes, seconds: float
+    ) -> HttpAnswer:
+        """One call; raises `DeliveryError` where no answer came within `seconds`.
+
+        An answer whose body stops coming is still an answer, with what was read of it.
+        """
+        host = _host(url)
+        request = self._request(method, url, headers, content, seconds)
+        response: httpx.Response | None = None
+        body = bytearray()
+        try:
+            async with asyncio.timeout(seconds):
+                response = await self._open().send(request, stream=True)
+                await _read(response, body)
+        except TimeoutError as error:
+            if response is None:
+                raise DeliveryError(f"{host} did not answer within {seconds:g} seconds", "unsure") from error
+        except (httpx.HTTPError, aiohttp.ClientError) as error:
+            if response is None:
+                # Told in our own words only: the library's hold the whole address.
+                raise _failure(host, error, seconds) from None
+        finally:
+            if response is not None:
+                await response.aclose()
+        return HttpAnswer(response.status_code, dict(response.headers), bytes(body[:MOST_READ]))
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._client is not None:
+            await self._client.aclose()
+            self._client = None
+
+    def _request(
+        self, method: str, url: str, headers: Mapping[str, str], content: bytes, seconds: float
+    ) -> httpx.Request:
+        limits = httpx.Timeout(seconds, connect=seconds * _CONNECTING)
+        usual = {"user-agent": self._agent, "accept": "*/*", "accept-encoding": "identity"}
+        try:
+            return self._open().build_request(
+                method, url, headers={**usual, **headers}, content=content, timeout=limits
+            )
+        except (httpx.InvalidURL, ValueError) as error:
+            raise DeliveryError("The address or a header of the call cannot be sent", "permanent") from error
+
+    def _open(self) -> httpx.AsyncClient:
+        if self._client is None:
+            transport = AiohttpTransport(verify=self._tls, trust_env=False, client=self._session)
+            self._client = httpx.AsyncClient(transport=transport, trust_env=False, follow_redirects=False)
+        return self._client
+
+    def _session(self) -> aiohttp.ClientSession:
+        connector = aiohttp.TCPConnector(
+            ssl=self._tls,
+            resolver=GuardedResolver(self._guard),
+            socket_factory=self._guard.plug,  # judges literal addresses, which need no resolver
+            limit=0,
+            limit_per_host=_PER_HOST,
+        )
+        return aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, trust_env=False
+        )
+
+
+async def _read(response: httpx.Response, body: bytearray) -> None:
+    async with aclosing(response.aiter_raw()) as chunks:
+        async for chunk in chunks:
+            body += chunk
+            if len(body) >= MOST_READ:
+                return
+
+
+def _host(url: str) -> str:
+    """The host for people. Raises `DeliveryError` for what is no web address."""
+    try:
+        parts = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise DeliveryError("The address of the call is not a web address", "permanent") from error
+    if parts.scheme not in ("http", "https") or not parts.host or parts.userinfo:
+        raise DeliveryError(
+            "The address of the call is not a web address with http:// or https://", "permanent"
+        )
+    return parts.host
+
+
+_WORDS: Mapping[int, str] = {
+    errno.ECONNREFUSED: "connection refused",
+    errno.ECONNRESET: "connection reset",
+    errno.EHOSTUNREACH: "no way there",
+    errno.ENETUNREACH: "no network",
+    errno.ETIMEDOUT: "timed out",
+}
+
+
+def _failure(host: str, error: Exception, seconds: float) -> DeliveryError:
+    """What a call without an answer means. Nothing of it was sent where the connection was never made."""
+    chain = list(causes(error))
+    if any(isinstance(one, Forbidden) for one in chain):
+        text = f"{host} is an internal address, which outgoing calls may not reach"
+        return DeliveryError(
+            f"{text}. If it is meant, allow it in shopbell.yaml under `network`, `allow`", "setup"
+        )
+    if any(isinstance(one, ssl.SSLCertVerificationError) for one in chain):
+        return DeliveryError(f"The certificate of {host} is not valid", "setup")
+    if any(isinstance(one, ssl.SSLError) for one in chain):
+        return DeliveryError(f"{host} does not speak a secure connection that we know", "setup")
+    if any(isinstance(one, aiohttp.InvalidURL) for one in chain) or isinstance(
+        error, httpx.UnsupportedProtocol
+    ):
+        return DeliveryError(f"The address of the call to {host} cannot be read", "permanent")
+    if any(isinstance(one, socket.gaierror | aiohttp.ClientConnectorDNSError) for one in chain):
+        return DeliveryError(f"There is no address for the name {host}", "temporary")
+    if any(isinstance(one, aiohttp.ClientConnectorError) for one in chain):
+        return DeliveryError(f"Nothing answers at {host} ({network_word(chain)})", "temporary")
+    if any(isinstance(one, aiohttp.ConnectionTimeoutError) for one in chain):
+        return DeliveryError(
+            f"Nothing answers at {host} (no connection within {seconds:g} seconds)", "temporary"
+        )
+    return DeliveryError(f"{host} broke off before it answered", "unsure")
+
+
+def network_word(chain: list[BaseException]) -> str:
+    """What the network said, in a few words."""
+    numbers = (getattr(one, "errno", None) for one in chain)
+    return next((_WORDS[number] for number in numbers if number in _WORDS), "no connection")
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what led to it, the operating system's own included."""
+    while error is not None:
+        yield error
+        inner = getattr(error, "os_error", None)
+        if isinstance(inner, BaseException):
+            yield inner
+        error = error.__cause__ or error.__context__
