@@ -28,7 +28,7 @@ _UNREADABLE = re.compile(
     "[^\t\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
 _NO_BLANK = re.compile(r"(?P<key>[A-Za-z][^:\[\]]*):(?P<value>[^\s:/].*)", re.DOTALL)
-_SIGN_IN_LIST = re.compile(r"[@`%*&!][^,\[\]{}\n]*")
+_SIGN_IN_LIST = re.compile(r"[@`%*&!>|][^,\[\]{}\n]*")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _STYLES: dict[str | None, Style] = {"'": "single", '"': "double", "|": "literal", ">": "folded"}
 
@@ -208,7 +208,8 @@ class _Builder:
         """Where a block text begins: the line after its `|`, at the column that its first letters stand in."""
         explicit = re.search("[1-9]", self.lines[mark.line - 1][mark.column - 1 :].split("#")[0])
         if explicit:
-            return Mark(mark.line + 1, self.open[-1].mark.column + int(explicit[0]))
+            floor = self.open[-1].mark.column if self.open else 1
+            return Mark(mark.line + 1, floor + int(explicit[0]))
         for line in self.lines[mark.line :]:
             if line.strip(" "):
                 return Mark(mark.line + 1, len(line) - len(line.lstrip(" ")) + 1)
@@ -218,20 +219,21 @@ class _Builder:
 def _build(source: str, problems: Problems) -> Node | None:
     """The root node of a text; a sign inside a `[ ]` or `{ }` list that stops the parser is quoted and told."""
     for _ in range(MOST_SLIPS):
-        builder = _Builder(source.split("\n"), problems)
+        builder = _Builder(source.split("\n"), Problems(problems.file))
         try:
             for event in cast("Iterable[yaml.Event]", yaml.parse(source, Loader=yaml.CSafeLoader)):
                 builder.take(event)
-        except _Stop:
-            return None
         except yaml.MarkedYAMLError as error:
             mended = _sign_inside(source, _mark(error.problem_mark), problems)
             if mended is None:
-                _unread(_mark(error.problem_mark), builder.lines, problems)
+                _unread(_mark(error.problem_mark), error.problem, builder.lines, problems)
                 return None
             source = mended
-        else:
-            return builder.root
+            continue
+        except _Stop:
+            builder.root = None
+        problems.found += builder.problems.found
+        return builder.root
     return None
 
 
@@ -256,11 +258,15 @@ def _with_quotes(row: str, place: int) -> str:
     return f"{row[:place]}{quoted(found[0].rstrip())}{row[found.end() :]}" if found else row
 
 
-def _unread(mark: Mark, lines: Sequence[str], problems: Problems) -> None:
+def _unread(mark: Mark, cause: str | None, lines: Sequence[str], problems: Problems) -> None:
     """Tell a fault of which only the place is known, unless it may come from one that was told already."""
     if problems.broken:
         return
     while mark.line > 1 and (mark.line > len(lines) or not lines[mark.line - 1].strip()):
         mark = Mark(mark.line - 1, len(lines[mark.line - 2]) + 1)
     message = "this line cannot be read: it does not fit what stands before it. Look for a quote or bracket left open"
+    if cause == "found unknown escape character":
+        message = "YAML does not know this sign after a backslash. Double the backslash"
+    elif re.search(r"[\[{]", lines[mark.line - 1]):
+        message = "the list in [ ] or { } cannot be read here: commas stand between its values, and signs need quotes"
     problems.error(mark, message)

@@ -126,12 +126,13 @@ class Page:
 
     def tail(self, line: Line) -> list[Line]:
         """The lines below that carry on a value without quotes: deeper, and neither settings nor items."""
-        found = []
+        found: list[Line] = []
         for row in range(line.number, len(self.rows)):
             below = self.line(row)
             if not below.raw:
                 continue
-            if below.indent <= self.block_of(line) or not below.bare:
+            ended = (found[-1] if found else line).value.comment
+            if ended or below.indent <= self.block_of(line) or not below.bare:
                 break
             found.append(below)
         return found

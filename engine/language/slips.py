@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 
 from engine.language.lines import Brackets, Line, indent_of, quote_end, read_value
-from engine.language.page import Page, Slip
+from engine.language.page import CONDITIONS, Page, Slip
 from engine.language.problem import Mark
-from engine.language.words import quoted, without_curly_quotes
+from engine.language.words import normal_key, quoted, without_curly_quotes
 
 _SIGNS = "*&!@%`,]}|>"
 _COMPARISON = re.compile(r"(?P<sign>>=|>)[ \t]*(?P<than>.*)")
 _WORDS = {">": "more than", ">=": "at least"}
 _MARKER = re.compile(r"(?:---|\.\.\.)(?=[ \t]|$)")
+_SETTING = re.compile(r"\s*(?:- +)*[\w.$][\w.$ -]*:(?=\s|$)")
 _BAD_ESCAPE = re.compile(r'\\(?![0abtnvfre "/\\N_LP\t]|x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|$)')
 
 
@@ -78,10 +79,13 @@ def _whole(line: Line, message: str, mended: str) -> Slip:
 def comment_for_value(line: Line, page: Page) -> Slip | None:
     """`channel: #ops`, which is an empty value with a comment."""
     value = line.value
-    if value.kind != "none" or not _glued(value.comment) or line.blank or page.opened_by(line):
+    if value.kind != "none" or not _glued(value.comment) or page.opened_by(line):
+        return None
+    if normal_key(line.key or "") in (*CONDITIONS, "then", "tests"):
         return None
     word = line.whole.lstrip("#")
-    mended = word if line.key and line.key.casefold() == "channel" else quoted(line.whole)
+    no_sign = normal_key(line.key or "") == "channel" or word[:1] in ("'", '"')
+    mended = word if no_sign else quoted(line.whole)
     name = f"the {line.key} is" if line.key and line.key.isalpha() else "this value is"
     remedy = "the # is not needed" if mended == word else "put the text in quotes"
     return _mended(
@@ -263,12 +267,14 @@ def quote_ends_early(line: Line, page: Page) -> Slip | None:
 
 def _unclosed(line: Line, page: Page) -> Slip | None:
     value, quote = line.value, line.value.text[0]
+    inside = True
     for row in range(line.number, len(page.rows)):
         raw = page.rows[row]
-        if raw.strip() and (indent_of(raw) <= page.block_of(line) or _MARKER.match(raw)):
-            break
         end = quote_end(raw, 0, quote)
-        if end is not None:
+        inside = inside and (not raw.strip() or indent_of(raw) > page.block_of(line))
+        if _MARKER.match(raw) or (not inside and _SETTING.match(raw)):
+            break
+        if end is not None and (inside or not raw[end:].strip()):
             return _behind(line, page, row, end)
     message = f"the {quote} that begins this text is never closed"
     return _quote(line, page, value.column, message, text=value.text[1:])
@@ -302,12 +308,11 @@ def list_ends_early(line: Line, page: Page) -> Slip | None:
 
 
 def _goes_on(page: Page, row: int, line: Line, last: str) -> bool:
-    """Whether a list that is not closed yet may go on in a row: further in, after a comma, or with its end."""
+    """Whether a list that is not closed yet may go on in a row: not where a setting begins, but for after a comma."""
     if row >= len(page.rows) or _MARKER.match(page.rows[row]):
         return False
-    raw = page.rows[row].strip()
     further = indent_of(page.rows[row]) > page.block_of(line)
-    return not raw or further or raw[0] in "]}#" or last.rstrip()[-1:] in (",", "[", "{", "")
+    return further or not _SETTING.match(page.rows[row]) or last.rstrip()[-1:] in (",", "[", "{", "")
 
 
 def _braces_inside(line: Line, page: Page, row: int, column: int) -> Slip:
