@@ -61,6 +61,7 @@ class Shop:
         self._agenda: list[tuple[datetime, int, Step | Happening]] = []
         self._turn = count()
         self._orders_left: int | None = None
+        self._latest_sample = self._start
         self._recent: deque[Order] = deque(maxlen=100)
 
     # life
@@ -170,7 +171,8 @@ class Shop:
     def sample(self, event: str, now: datetime) -> dict[str, Any]:
         """The body of one event as it would happen now: it continues with the newest order where that fits.
 
-        Raises KeyError for an event that Chord does not send.
+        Asked twice for the same moment, the second happens a moment later. Raises KeyError for an event that
+        Chord does not send.
         """
         make: dict[str, Callable[[datetime], dict[str, Any]]] = {
             "order_completed": lambda at: _body("order_completed", self._placed(at)),
@@ -181,7 +183,8 @@ class Shop:
             "stock_item_out_of_stock": self._sample_out,
             "stock_item_back_in_stock": self._sample_back,
         }
-        return make[event](now.astimezone(self._zone))
+        self._latest_sample = max(now.astimezone(UTC), self._latest_sample + timedelta(milliseconds=1))
+        return make[event](self._latest_sample.astimezone(self._zone))
 
     def _placed(self, now: datetime) -> Order:
         order = self._trade.place(now)

@@ -1,0 +1,187 @@
+"""What the command line does with the sandbox: send events through a running one, or straight to a receiver."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from random import Random
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+
+from engine.sources.chord.catalogue import EVENT_TYPES
+from engine.sources.chord.changes import CannotChange, changed, read_change
+from engine.sources.chord.faults import Fault, messages
+from engine.sources.chord.oms import Oms, Refused, check_order
+from engine.sources.chord.repeats import Attempt, Clock, Deliveries, Endpoint
+from engine.sources.chord.shop import ORDINARY_RATE, Shop
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+class SandboxError(Exception):
+    """A sandbox that cannot be reached or does not take what it was told; the text says why in plain words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What became of a shop's life: its orders, the tries, those not acknowledged, the events given up."""
+
+    orders: int
+    tries: int
+    refused: int
+    lost: int
+
+
+def _real_time() -> datetime:
+    return datetime.now(UTC)
+
+
+def send_through(
+    at_url: str,
+    event: str,
+    sets: Iterable[str] = (),
+    times: int = 1,
+    *,
+    fault: str | None = None,
+    token: str | None = None,
+) -> list[str]:
+    """Have a running sandbox send an event; the answer is the addresses that listen to it.
+
+    `sets` are changes as `PATH=VALUE`. Raises `SandboxError`.
+    """
+    order = {"event": event, "set": _changes(event, sets), "times": times, "fault": fault}
+    answer = _call(at_url, "/api/sandbox/send", order, token)
+    return [endpoint["target_url"] for endpoint in answer["endpoints"]]
+
+
+def run_through(at_url: str, orders: int | None = None, *, token: str | None = None) -> None:
+    """Have a running sandbox's shop live for so many orders, or on and on. Raises `SandboxError`."""
+    _call(at_url, "/api/sandbox/run", {"orders": orders}, token)
+
+
+def send_straight(
+    to_url: str,
+    event: str,
+    sets: Iterable[str] = (),
+    times: int = 1,
+    *,
+    fault: str | None = None,
+    seed: int | None = None,
+    speed: float = 1.0,
+    clock: Clock = _real_time,
+) -> list[Attempt]:
+    """Send an event to a receiver without a sandbox between, each once and without repeats.
+
+    Without a seed every call makes other orders. Raises `SandboxError`.
+    """
+    changes = _changes(event, sets)
+    try:
+        check_order(event, times)
+        wrong = Fault(fault) if fault else None
+        times = max(times, 2) if wrong is Fault.OUT_OF_ORDER else times
+        now = clock()
+        shop = Shop(_dice(seed, now), now)
+        bodies = [changed(shop.sample(event, now), changes) for _ in range(times)]
+    except (Refused, CannotChange) as reason:
+        raise SandboxError(str(reason)) from None
+    except ValueError:
+        raise SandboxError(f'There is no fault "{fault}". There are: {", ".join(Fault)}.') from None
+    return asyncio.run(_straight(to_url, bodies, wrong, speed, clock))
+
+
+def run_straight(
+    to_url: str,
+    orders: int,
+    *,
+    seed: int = 1,
+    speed: float = 1.0,
+    orders_per_hour: float = ORDINARY_RATE,
+    tell: Callable[[Attempt], None] | None = None,
+    clock: Clock = _real_time,
+) -> Run:
+    """Let a shop live for so many orders in front of a receiver, with repeats; `tell` hears of every try."""
+    return asyncio.run(_live(to_url, orders, seed, speed, orders_per_hour, tell, clock))
+
+
+async def _straight(
+    to_url: str, bodies: list[Mapping[str, Any]], fault: Fault | None, speed: float, clock: Clock
+) -> list[Attempt]:
+    endpoint = _everything(to_url, clock())
+    deliveries = Deliveries(clock=clock, speed=speed, repeats=False)
+    try:
+        for group in messages(bodies, fault):
+            deliveries.send(endpoint, group)
+        await deliveries.settle()
+    finally:
+        await deliveries.close()
+    return list(reversed(endpoint.attempts))
+
+
+async def _live(
+    to_url: str,
+    orders: int,
+    seed: int,
+    speed: float,
+    orders_per_hour: float,
+    tell: Callable[[Attempt], None] | None,
+    clock: Clock,
+) -> Run:
+    oms = Oms(clock=clock, seed=seed, speed=speed, orders_per_hour=orders_per_hour, tell=tell)
+    try:
+        endpoint = oms.register(to_url, list(EVENT_TYPES))
+        await oms.live(orders)
+        await oms.deliveries.settle()
+    except Refused as reason:
+        raise SandboxError(str(reason)) from None
+    finally:
+        await oms.close()
+    return Run(oms.orders, endpoint.tries, endpoint.refused, endpoint.lost)
+
+
+def _everything(url: str, now: datetime) -> Endpoint:
+    """An endpoint that is registered nowhere."""
+    return Endpoint(0, url, tuple(EVENT_TYPES), now, now)
+
+
+def _dice(seed: int | None, now: datetime) -> Random:
+    return Random(int(now.timestamp() * 1e6) if seed is None else seed)  # noqa: S311  # made-up orders
+
+
+def _changes(event: str, sets: Iterable[str]) -> dict[str, Any]:
+    try:
+        return dict(read_change(event, words) for words in sets)
+    except CannotChange as reason:
+        raise SandboxError(str(reason)) from None
+
+
+def _call(at_url: str, path: str, document: Mapping[str, Any], token: str | None) -> Any:
+    """Post a document to a running sandbox and return its answer. Raises `SandboxError`."""
+    headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {token}"} if token else {})}
+    where = at_url.rstrip("/")
+    try:
+        answer = httpx.post(
+            where + path, content=_encode(document), headers=headers, timeout=10, trust_env=False
+        )
+    except httpx.TimeoutException:
+        raise SandboxError(f"The sandbox at {where} did not answer within 10 seconds.") from None
+    except (httpx.HTTPError, httpx.InvalidURL):
+        raise SandboxError(f"No sandbox answers at {where}. Start one with `shopbell sandbox`.") from None
+    return _answered(where, answer)
+
+
+def _answered(where: str, answer: httpx.Response) -> Any:
+    if answer.status_code in (200, 202):
+        return answer.json()
+    try:
+        reason = answer.json()["error"]
+    except (ValueError, KeyError, TypeError):
+        port = urlsplit(where).port
+        raise SandboxError(
+            f"What answers at {where} is no sandbox (code {answer.status_code}); is {port} its port?"
+        ) from None
+    raise SandboxError(str(reason))

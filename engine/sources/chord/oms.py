@@ -1,0 +1,194 @@
+"""The stand-in for Chord OMS without its pages: endpoints, sending to those that listen, and a shop that lives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from random import Random
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from engine.language.words import listing, nearest
+from engine.sources.chord.catalogue import EVENT_TYPES
+from engine.sources.chord.changes import changed
+from engine.sources.chord.faults import Fault, message, messages
+from engine.sources.chord.repeats import Attempt, Clock, Deliveries, Endpoint, Sleep
+from engine.sources.chord.shop import ORDINARY_RATE, Shop
+
+MOST_TIMES = 1000
+_LONGEST_URL = 2000
+
+
+class Refused(Exception):
+    """A request that the OMS does not take: the reasons in plain words, by what is wrong."""
+
+    def __init__(self, reasons: Mapping[str, list[str]]) -> None:
+        super().__init__(" ".join(reason for some in reasons.values() for reason in some))
+        self.reasons = reasons
+
+
+class Oms:
+    """A little OMS: what its endpoints are told, it tells as Chord does. Needs a running event loop.
+
+    `speed` is how many seconds of the shop's life and of the pauses between repeats pass in one second.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        seed: int = 1,
+        speed: float = 1.0,
+        orders_per_hour: float = ORDINARY_RATE,
+        sleep: Sleep = asyncio.sleep,
+        client: httpx.AsyncClient | None = None,
+        tell: Callable[[Attempt], None] | None = None,
+    ) -> None:
+        dice = Random(seed)  # noqa: S311  # a made-up life, the same for the same seed
+        self.endpoints: dict[int, Endpoint] = {}
+        self.deliveries = Deliveries(clock=clock, speed=speed, sleep=sleep, client=client, tell=tell)
+        self.speed = speed
+        self.orders = 0
+        self._clock = clock
+        self._sleep = sleep
+        self._latest = clock()
+        self._shop = Shop(dice, self._latest, orders_per_hour=orders_per_hour)
+        self._life: asyncio.Task[None] | None = None
+        self._last_id = 0
+
+    # endpoints
+
+    def register(self, target_url: Any, events: Any) -> Endpoint:
+        """A new endpoint for these events. Raises `Refused`."""
+        _check({"target_url": target_url, "events": events})
+        self._last_id += 1
+        now = self._clock()
+        endpoint = Endpoint(self._last_id, target_url, tuple(dict.fromkeys(events)), now, now)
+        self.endpoints[endpoint.id] = endpoint
+        return endpoint
+
+    def update(self, endpoint: Endpoint, changes: Mapping[str, Any]) -> None:
+        """Change an endpoint's address, its events, or both; nothing where anything is wrong. Raises `Refused`."""
+        wanted = {key: changes[key] for key in ("target_url", "events") if key in changes}
+        _check(wanted)
+        endpoint.target_url = wanted.get("target_url", endpoint.target_url)
+        endpoint.events = tuple(dict.fromkeys(wanted.get("events", endpoint.events)))
+        endpoint.updated_at = self._clock()
+
+    def remove(self, endpoint: Endpoint) -> None:
+        """Forget an endpoint; what waited to be sent to it again is given up."""
+        endpoint.removed = True
+        del self.endpoints[endpoint.id]
+
+    def listening(self, event: str) -> list[Endpoint]:
+        """The endpoints that want an event."""
+        return [endpoint for endpoint in self.endpoints.values() if event in endpoint.events]
+
+    # events
+
+    def send(
+        self, event: str, changes: Mapping[str, Any] | None = None, times: int = 1, fault: Fault | None = None
+    ) -> list[Endpoint]:
+        """Make an event so many times, changed as told, and begin to send it; the answer is who listens.
+
+        Raises `Refused` for an event that Chord does not send or a number of times out of bounds, and
+        `CannotChange` for a path that leads nowhere.
+        """
+        check_order(event, times)
+        times = max(times, 2) if fault is Fault.OUT_OF_ORDER else times
+        bodies = [changed(self._shop.sample(event, self._now()), changes or {}) for _ in range(times)]
+        listening = self.listening(event)
+        for endpoint in listening:
+            for group in messages(bodies, fault):
+                self.deliveries.send(endpoint, group)
+        return listening
+
+    def publish(self, body: Mapping[str, Any]) -> None:
+        """Begin to send a body to the endpoints that listen to its event."""
+        for endpoint in self.listening(body["event_name"]):
+            self.deliveries.send(endpoint, [message(body)])
+
+    def _now(self) -> datetime:
+        """The shop's time: real time, or the time that its life has come to."""
+        return max(self._clock(), self._latest)
+
+    # life
+
+    @property
+    def living(self) -> bool:
+        """Whether the shop lives by itself at the moment."""
+        return self._life is not None and not self._life.done()
+
+    def begin(self, orders: int | None = None) -> None:
+        """Let the shop live, endlessly or for so many orders; it goes on beside everything else."""
+        self._life = asyncio.create_task(self.live(orders))
+
+    async def stop(self) -> None:
+        """End the shop's life as it is now."""
+        if self._life is not None:
+            self._life.cancel()
+            await asyncio.gather(self._life, return_exceptions=True)
+
+    async def live(self, orders: int | None = None) -> None:
+        """Live until so many orders have run their course: each event is sent when it is due."""
+        began, since = self._clock(), self._now()
+        for happening in self._shop.events(orders, since):
+            due = (happening.due - since) / self.speed
+            await self._sleep(max(0.0, (due - (self._clock() - began)).total_seconds()))
+            await self.deliveries.room()
+            self._latest = happening.due
+            self.orders += happening.event == "order_completed"
+            self.publish(happening.body)
+
+    async def close(self) -> None:
+        """End everything that is under way."""
+        await self.stop()
+        await self.deliveries.close()
+
+
+def _check(endpoint: Mapping[str, Any]) -> None:
+    """Raise `Refused` with every reason why an endpoint cannot be so."""
+    checks = {"target_url": _wrong_url, "events": _wrong_events}
+    reasons = {key: checks[key](value) for key, value in endpoint.items()}
+    if any(reasons.values()):
+        raise Refused({key: found for key, found in reasons.items() if found})
+
+
+def _wrong_url(url: Any) -> list[str]:
+    example = "write for example https://example.com/my/webhook/endpoint"
+    if not isinstance(url, str) or not url.strip():
+        return [f"The address is missing: {example}."]
+    if len(url) > _LONGEST_URL:
+        return [f"The address has {len(url):,} letters; {_LONGEST_URL:,} is the most."]
+    try:
+        parts = urlsplit(url)
+        fine = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fine = False
+    return [] if fine and url.isprintable() and " " not in url else [f'"{url}" is no web address: {example}.']
+
+
+def _wrong_events(events: Any) -> list[str]:
+    if not isinstance(events, list | tuple) or not events:
+        return [f"The list of events is missing. There are: {listing(EVENT_TYPES)}."]
+    return [_unknown(event) for event in events if not isinstance(event, str) or event not in EVENT_TYPES]
+
+
+def _unknown(event: Any) -> str:
+    near = nearest(event, EVENT_TYPES) if isinstance(event, str) else []
+    meant = f"Did you mean {near[0]}?" if near else f"There are: {listing(EVENT_TYPES)}."
+    return f'The OMS has no event "{event}". {meant}'
+
+
+def check_order(event: str, times: int) -> None:
+    """Raise `Refused` for an event that Chord does not send, or a number of times out of bounds."""
+    reasons = {}
+    if not isinstance(event, str) or event not in EVENT_TYPES:
+        reasons["event"] = [_unknown(event)]
+    if type(times) is not int or not 1 <= times <= MOST_TIMES:
+        reasons["times"] = [f"An event can be sent 1 to {MOST_TIMES:,} times, not {times}."]
+    if reasons:
+        raise Refused(reasons)
