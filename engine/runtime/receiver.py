@@ -1,0 +1,306 @@
+"""Takes events in: who sends is checked first, the body is read under bounds, and 202 is answered once it is on disk.
+
+Nothing else happens before the answer: no rule, no template, no network; and no rule's result ever changes it. The
+receiver is a plain ASGI callable: it costs half of what a request object and routing would.
+"""
+
+from __future__ import annotations
+
+import logging
+from base64 import b64decode
+from binascii import Error as NotBase64
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
+from datetime import datetime
+from hmac import compare_digest
+from time import perf_counter
+from typing import Any, Protocol
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+
+from engine.runtime.clock import Clock
+from engine.runtime.metrics import Metrics
+from engine.sources.base import Reading, Source, Unreadable
+from engine.sources.body import PACKINGS, TooLarge, unpack
+from engine.store.values import Appended, Arrival, StoreUnavailable
+
+log = logging.getLogger("shopbell.receiver")
+
+BODY_LIMIT = 256 * 1024
+"""Bytes of a body, packed and unpacked, unless the settings say otherwise."""
+
+RETRY_AFTER = 10
+"""Seconds after which a sender is asked to try again when the store cannot take an event."""
+
+KEPT_HEADERS = (
+    "content-type",
+    "content-encoding",
+    "user-agent",
+    "webhook-id",
+    "webhook-timestamp",
+    "x-request-id",
+)
+"""The headers kept with an event: none that could carry a secret."""
+
+LONGEST_HEADER = 200
+"""Letters kept of one header."""
+
+Message = MutableMapping[str, Any]
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class EventLog(Protocol):
+    """What the receiver needs of the store. Both return once the disk has it, or raise `StoreUnavailable`."""
+
+    async def append(self, arrival: Arrival, received_at: datetime) -> Appended:
+        """Keep an event."""
+        ...
+
+    async def quarantine(
+        self, *, source: str, reason: str, body: bytes, headers: Mapping[str, str], received_at: datetime
+    ) -> object:
+        """Keep an authentic body that could not be read."""
+        ...
+
+
+class Refused(Exception):
+    """A request that is not taken: the status of its answer, why in plain words, and one word for counting.
+
+    `body` is what is kept of it for a person to look at.
+    """
+
+    def __init__(self, status: int, kind: str, reason: str, body: bytes = b"") -> None:
+        super().__init__(reason)
+        self.status = status
+        self.kind = kind
+        self.body = body
+
+
+class Receiver:
+    """Answers the requests of one source. `secrets` are the texts of which a request must show one."""
+
+    def __init__(
+        self,
+        source: Source,
+        store: EventLog,
+        secrets: Sequence[str],
+        *,
+        clock: Clock,
+        metrics: Metrics,
+        limit: int = BODY_LIMIT,
+    ) -> None:
+        if not all(secret.strip() for secret in secrets):
+            raise ValueError(f"A secret of the source {source.name} is empty.")
+        self.name = source.name
+        self._source = source
+        self._store = store
+        self._secrets = tuple(form for secret in secrets for form in _forms(secret))
+        self._clock = clock
+        self._metrics = metrics
+        self._limit = limit
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send, given: bytes = b"") -> None:
+        """Answer one request; `given` is the secret in its address, percent signs still in place."""
+        began = perf_counter()
+        if scope["method"] != "POST":
+            await self._turn_away(send, 405, ((b"allow", b"POST"),))
+            return
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        if not self._authentic(given, headers):
+            await self._turn_away(send, 401)
+            return
+        kept = {
+            name: headers[raw][:LONGEST_HEADER].decode("latin-1") for raw, name in _KEPT if raw in headers
+        }
+        received_at = self._clock()
+        try:
+            body = await self._body(headers, receive)
+            if body is None:
+                self._metrics.refused("gone")
+                return
+            reading = self._read(body, kept)
+            appended = await self._store.append(self._arrival(reading, body, kept), received_at)
+        except Refused as refusal:
+            await self._refuse(send, refusal, kept, received_at)
+        except StoreUnavailable as reason:
+            await self._unavailable(send, reason)
+        else:
+            await _reply(
+                send, 202, b'{"event":"%b","repeat":%b}' % (appended.id.encode(), _TRUTH[appended.repeat])
+            )
+            type = reading.type if reading.known else "unknown"
+            self._metrics.received(type, appended.repeat, perf_counter() - began)
+
+    def _authentic(self, given: bytes, headers: Mapping[bytes, bytes]) -> bool:
+        shown = [unquote_to_bytes(given)] if given else []
+        if (named := headers.get(b"x-webhook-secret")) is not None:
+            shown.append(named)
+        if (authorization := headers.get(b"authorization")) is not None:
+            shown.append(_credential(authorization))
+        right = False
+        for credential in shown:
+            for secret in self._secrets:  # all are compared, so that the time tells nothing
+                right |= compare_digest(secret, credential)
+        return right
+
+    async def _body(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes | None:
+        """The unpacked body, or None when the sender went away."""
+        if headers.get(b"content-type", b"")[:10].lower() == b"multipart/":
+            raise Refused(415, "content type", "The body is a form of several parts; JSON was expected.")
+        length = headers.get(b"content-length", b"")
+        if length.isdigit() and int(length) > self._limit:
+            raise self._too_large(f"The body has {int(length):,} bytes")
+        encoding = headers.get(b"content-encoding", b"").decode("latin-1").strip().lower()
+        if encoding and encoding not in PACKINGS:
+            raise Refused(
+                415, "packing", f"A body packed with {encoding[:40]!r} cannot be read; use gzip or none."
+            )
+        packed = await self._whole(receive)
+        return self._unpacked(packed, encoding) if encoding and packed is not None else packed
+
+    async def _whole(self, receive: Receive) -> bytes | None:
+        """All of the body as it comes, as long as it stays under the limit; how long it may take, the protocol says."""
+        body = bytearray()
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] != "http.request":
+                return None
+            body += message.get("body", b"")
+            if len(body) > self._limit:
+                raise self._too_large(f"The body has more than {self._limit:,} bytes")
+            more = message.get("more_body", False)
+        return bytes(body)
+
+    def _unpacked(self, packed: bytes, encoding: str) -> bytes:
+        try:
+            return unpack(packed, encoding, self._limit)
+        except TooLarge:
+            reason = f"The body of {len(packed):,} bytes unpacks to more than {self._limit:,}"
+            raise self._too_large(reason) from None
+        except Unreadable as reason:
+            raise Refused(400, _kind(reason), str(reason), packed) from None
+
+    def _too_large(self, what: str) -> Refused:
+        return Refused(413, "too large", f"{what}; at most {self._limit:,} are taken.")
+
+    def _read(self, body: bytes, kept: Mapping[str, str]) -> Reading:
+        try:
+            return self._source.read(body, kept)
+        except Unreadable as reason:
+            raise Refused(400, _kind(reason), str(reason), body) from None
+
+    def _arrival(self, reading: Reading, body: bytes, kept: Mapping[str, str]) -> Arrival:
+        return Arrival(
+            source=self.name,
+            type=reading.type,
+            subject=reading.subject,
+            body=body,
+            identity=reading.identity,
+            window=reading.window,
+            superseded=reading.superseded,
+            updated_at=reading.updated_at,
+            aliases=reading.aliases,
+            known=reading.known,
+            note=reading.note,
+            headers=kept,
+        )
+
+    async def _refuse(
+        self, send: Send, refusal: Refused, kept: Mapping[str, str], received_at: datetime
+    ) -> None:
+        """Keep what cannot be taken where a person finds it, and say why."""
+        reason = str(refusal)
+        try:
+            await self._store.quarantine(
+                source=self.name, reason=reason, body=refusal.body, headers=kept, received_at=received_at
+            )
+        except StoreUnavailable as unavailable:
+            await self._unavailable(send, unavailable)
+            return
+        log.warning("a body for %s was set aside: %s", self.name, reason)
+        self._metrics.quarantined(refusal.kind)
+        await self._turn_away(send, refusal.status, body=_encode({"error": reason}))
+
+    async def _unavailable(self, send: Send, reason: StoreUnavailable) -> None:
+        log.error(
+            "an event for %s could not be kept, its sender is asked to send it again: %s", self.name, reason
+        )
+        body = _encode({"error": "The event could not be kept just now. Send it again."})
+        await self._turn_away(send, 503, ((b"retry-after", b"%d" % RETRY_AFTER),), body)
+
+    async def _turn_away(
+        self, send: Send, status: int, headers: Iterable[tuple[bytes, bytes]] = (), body: bytes = b""
+    ) -> None:
+        self._metrics.refused(str(status))
+        await _reply(send, status, body, headers)
+
+
+class Intake:
+    """The service with its receivers in front: `/events/NAME` and what follows go to them, all else to the app.
+
+    One slash too many, before or after, changes nothing: a sender would take a redirect for a failure.
+    """
+
+    def __init__(self, app: App, receivers: Iterable[Receiver]) -> None:
+        self._app = app
+        self._receivers = {receiver.name.encode(): receiver for receiver in receivers}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand a request to where it belongs."""
+        if scope["type"] == "http":
+            path: bytes = scope.get("raw_path") or scope["path"].encode()
+            first, _, rest = path.lstrip(b"/").partition(b"/")
+            if first == b"events":
+                name, _, given = rest.partition(b"/")
+                receiver = self._receivers.get(name)
+                if receiver is not None:
+                    await receiver.answer(scope, receive, send, given.strip(b"/"))
+                    return
+        await self._app(scope, receive, send)
+
+
+_KEPT = tuple((name.encode(), name) for name in KEPT_HEADERS)
+_TRUTH = {False: b"false", True: b"true"}
+_JSON = (b"content-type", b"application/json")
+_encode = msgspec.json.encode
+
+
+async def _reply(
+    send: Send, status: int, body: bytes = b"", headers: Iterable[tuple[bytes, bytes]] = ()
+) -> None:
+    head = [(b"content-length", b"%d" % len(body)), *headers]
+    if body:
+        head.append(_JSON)
+    await send({"type": "http.response.start", "status": status, "headers": head})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _kind(reason: Unreadable) -> str:
+    return str(getattr(reason, "kind", "unreadable"))
+
+
+def _forms(secret: str) -> Iterable[bytes]:
+    """The bytes that a secret may arrive as: clients differ in how they send a letter like é in a header."""
+    yield secret.encode()
+    if not secret.isascii():
+        try:
+            yield secret.encode("latin-1")
+        except UnicodeEncodeError:
+            return  # it has letters that only UTF-8 can write
+
+
+def _credential(authorization: bytes) -> bytes:
+    """The secret in an Authorization header: a bearer's token, or the password of basic; nothing in another."""
+    scheme, _, value = authorization.strip().partition(b" ")
+    if scheme.lower() == b"bearer":
+        return value.strip()
+    if scheme.lower() == b"basic":
+        try:
+            return b64decode(value.strip(), validate=True).partition(b":")[2]
+        except NotBase64:
+            return b""
+    return b""
