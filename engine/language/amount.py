@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import lru_cache
 from typing import Final
 
 LONGEST: Final = 80
@@ -55,7 +56,7 @@ def read_amount(value: object) -> Amount | None:
     as are truth values, exponents (`1e3`) and empty texts.
     """
     if isinstance(value, str):
-        return _read_text(value)
+        return _read_text(value) if len(value) <= LONGEST else None
     if isinstance(value, bool):
         return None
     if isinstance(value, int):
@@ -65,9 +66,10 @@ def read_amount(value: object) -> Amount | None:
     return Amount(value) if isinstance(value, Decimal) and value.is_finite() else None
 
 
+@lru_cache(maxsize=4096)  # an event's few amounts are read by every rule that compares them
 def _read_text(text: str) -> Amount | None:
     text = text.strip()
-    if not text or len(text) > LONGEST:
+    if not text:
         return None
     bracketed = text[0] == "(" and text[-1] == ")"
     match = _FORM.fullmatch(text[1:-1] if bracketed else text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
+from functools import lru_cache
 from typing import Final
 
 _DAY: Final = re.compile(r"([0-9]{4})-([0-9]{2})-([0-9]{2})")
@@ -12,6 +13,7 @@ _TIME: Final = re.compile(
     r"(?::(?P<second>[0-9]{2})(?:[.,](?P<part>[0-9]{1,18}))?)?"
     r"[ ]?(?P<offset>[Zz]|UTC|GMT|[+-][0-9]{2}(?::?[0-9]{2})?)?"
 )
+_LONGEST: Final = 80
 
 
 def read_moment(value: object, zone: tzinfo) -> datetime | None:
@@ -19,9 +21,12 @@ def read_moment(value: object, zone: tzinfo) -> datetime | None:
 
     Reads ISO 8601 with an offset or `Z`; without one it is a time in `zone`; a day alone is its start there.
     """
-    if not isinstance(value, str):
-        return None
-    text = value.strip()
+    return _read_text(value, zone) if isinstance(value, str) and len(value) <= _LONGEST else None
+
+
+@lru_cache(maxsize=4096)  # an event's few times are read by every rule that compares them
+def _read_text(text: str, zone: tzinfo) -> datetime | None:
+    text = text.strip()
     day = read_day(text)
     if day is not None:
         return _in_utc(datetime.combine(day, time(), zone))
