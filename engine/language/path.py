@@ -17,16 +17,10 @@ from jsonpath_ng.exceptions import JSONPathError as ExtensionError
 from jsonpath_ng.ext.string import DefintionInvalid
 
 from engine.language.amount import read_amount
-from engine.language.jsonpath import (
-    Comparing,
-    Compiled,
-    FilterUse,
-    Refused,
-    TooMuchWork,
-    compile_extended,
-    compile_standard,
-)
+from engine.language.extended_path import compile_extended
 from engine.language.pattern import PatternError
+from engine.language.standard_path import compile_standard
+from engine.language.walking import Comparing, Compiled, FilterUse, Refused, TooMuchWork
 
 MOST_STEPS: Final = 12
 MOST_RESULTS: Final = 1000
