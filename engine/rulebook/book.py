@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from engine.actions.base import Destinations
 from engine.language.problem import Problem
 from engine.language.scope import Shop
-from engine.model import Event
+from engine.model import Payload
 from engine.rulebook.index import Index
 from engine.rulebook.rule import Rule
 from engine.sources.base import Joins, Source
@@ -29,7 +29,7 @@ class Rulebook:
 
     `texts` are the rule and list texts it was made of, by file name: with them the same rulebook can be made
     again, to explain an old event truthfully. `older` names the files whose newest text is broken, so that
-    their last good text is in force.
+    their last good text is in force. `products` are the names by SKU that the shop wrote down.
     """
 
     rules: tuple[Rule, ...]
@@ -41,6 +41,7 @@ class Rulebook:
     destinations: Destinations
     sources: Mapping[str, Source]
     older: frozenset[str] = frozenset()
+    products: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def index(self) -> Index:
@@ -61,8 +62,20 @@ class Rulebook:
             for event in rule.events
         )
 
-    def wants(self, event: Event) -> Wants:
-        """What of the past the rules need for such an event."""
-        source = self.sources.get(event.source)
-        joins = source.joins(event.type, event.payload) if source else Joins()
-        return Wants(event.type in self._remembering, joins)
+    @cached_property
+    def _joining(self) -> frozenset[str]:
+        return frozenset(
+            event for rule in self.rules for event in rule.events if rule.roots & self._joined_names(event)
+        )
+
+    def _joined_names(self, event_type: str) -> frozenset[str]:
+        return frozenset(
+            path.partition(".")[0] for source in self.sources.values() for path in source.joined_fields(event_type)
+        )
+
+    def wants(self, source: str, event_type: str, payload: Callable[[], Payload]) -> Wants:
+        """What of the past the rules need for such an event; its payload is read only if that matters."""
+        before = event_type in self._remembering
+        if event_type not in self._joining or source not in self.sources:
+            return Wants(before)
+        return Wants(before, self.sources[source].joins(event_type, payload()))

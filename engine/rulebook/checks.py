@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from engine.language.amount import Amount
 from engine.language.condition import Leaf
+from engine.language.path import parse_path
 from engine.language.problem import Mark, Problems
 from engine.language.template import Read
 from engine.language.words import listing, nearest, normal_key
@@ -75,6 +77,22 @@ class Context:
         )
 
 
+    @cached_property
+    def asked_for(self) -> frozenset[str]:
+        """The fields that an event must have for the rule to fire."""
+        leaves = (leaf for condition in self.rule.conditions for leaf in condition.leaves())
+        infos = (self.field(leaf.field) for leaf in leaves if leaf.field is not None and not leaf.negated)
+        return frozenset(info.path for info in infos if info is not None)
+
+    def seen_empty(self, info: FieldInfo) -> bool:
+        """Whether a field that may be empty is so in a sample of the rule's events."""
+        return info.nullable and any(_is_empty_in(event.sample, info.path) for event in self.types)
+
+
+def _is_empty_in(sample: Mapping[str, Any], path: str) -> bool:
+    return any(value in (None, "") for value in parse_path(path).find(sample))
+
+
 def check_rule(rule: Rule, language: Language, lists: Mapping[str, frozenset[str]], problems: Problems) -> None:
     """Run every check on a rule that was read."""
     context = Context(rule, language, lists, problems)
@@ -117,15 +135,8 @@ def message_fields_exist(context: Context) -> None:
     """A message with a misspelt field would go out with a hole."""
     for read in context.reads:
         path = field_path(read.path)
-        if not _known(context, path, read.path):
+        if path and context.field(path) is None:
             _unknown_field(context, path, read.mark, f"the message uses {path}, which ")
-
-
-def _known(context: Context, path: str, steps: tuple[str | int | None, ...]) -> bool:
-    if context.field(path) is not None:
-        return True
-    # What the catalogue lists as a plain list of values, or an object without named parts, has no fields to check.
-    return len(steps) == 0
 
 
 def field_path(steps: Iterable[str | int | None]) -> str:
@@ -208,14 +219,16 @@ def _spelling(context: Context, info: FieldInfo, value: str) -> str | None:
 
 @check
 def amounts_name_their_currency(context: Context) -> None:
-    """A threshold without a currency counts yen as dollars."""
+    """A threshold without a currency counts yen as dollars; zero is zero in all of them."""
     for leaf in context.leaves:
         info = context.field(leaf.field) if leaf.field is not None else None
         if info is None or info.kind != "amount" or not leaf.lacks_currency:
             continue
+        if not any(isinstance(one, Amount) and one.value for one in leaf.wanted):
+            continue
         currency = context.language.shop.currency
         message = f"this amount has no currency, so 5,000 yen would count as 5,000 {currency}"
-        context.problems.note(leaf.mark, message, f"{leaf.text} {currency}")
+        context.problems.warning(leaf.mark, message, f"{leaf.text} {currency}")
 
 
 @check
@@ -253,13 +266,13 @@ def _unknown_list(context: Context, name: str, mark: Mark) -> None:
 
 @check
 def holes_have_a_default(context: Context) -> None:
-    """A field that is often empty leaves a hole in the message."""
+    """A field that is often empty leaves a hole in the message, unless the rule asks for it to be there."""
     told: set[tuple[int, str]] = set()
     for read in context.reads:
         info = context.field(field_path(read.path))
-        if info is None or not info.nullable or read.guarded or read.typed:
+        if info is None or read.guarded or read.typed or (read.mark.line, info.path) in told:
             continue
-        if (read.mark.line, info.path) in told:
+        if info.path in context.asked_for or not context.seen_empty(info):
             continue
         told.add((read.mark.line, info.path))
         message = f"{info.path} is often empty; the text would have a hole there. Add a default"

@@ -20,12 +20,15 @@ from engine.language.words import listing, nearest, normal_key
 from engine.model import Mode
 from engine.rulebook.book import Rulebook
 from engine.rulebook.checks import check_rule
-from engine.rulebook.lists import read_list
+from engine.rulebook.lists import read_list, read_products
 from engine.rulebook.rule import ActionSpec, Postponed, Rule
 from engine.sources.base import EventType, Source
 
 TIME_WORDS = ("wait", "still if", "unless followed by", "limit", "after", "once per", "digest", "quiet hours", "over")
 """The time words of the language, which this version reads and does not keep yet."""
+
+PRODUCTS = "lists/products.csv"
+"""The shop's own names of its SKUs."""
 
 LATER_ACTIONS = ("restock alert",)
 """Actions of the language that this version reads and cannot do yet."""
@@ -101,6 +104,7 @@ class Loader:
             destinations=self.language.destinations,
             sources=self.language.sources,
             older=frozenset(older),
+            products=read_products(texts.get(PRODUCTS, ""), Problems(PRODUCTS)),
         )
 
     def _file(self, name: str, text: str, lists: Mapping[str, frozenset[str]]) -> _File:

@@ -48,7 +48,8 @@ def scope_of(event: Event, rulebook: Rulebook, memory: Memory, now: datetime) ->
     source = rulebook.sources.get(event.source)
     root: dict[str, Any] = {"event": _facts(event), **event.payload}
     if source is not None:
-        for name, value in source.joined(event.type, event.payload, memory).items():
+        known = replace(memory, products={**memory.products, **rulebook.products})
+        for name, value in source.joined(event.type, event.payload, known).items():
             root.setdefault(name, value)
     before = memory.before if not event.late else None
     return Scope(root, now, rulebook.shop, before, rulebook.lists)
@@ -69,8 +70,8 @@ def _judged(rule: Rule, event: Event, scope: Scope, rulebook: Rulebook) -> RuleP
         return None
     scope = _in_zone(rule, scope)
     outcome = _outcome(
-        (condition.judge(scope).answer for condition in rule.conditions),
-        (condition.judge(scope).answer for condition in rule.exceptions),
+        (condition.answer(scope) for condition in rule.conditions),
+        (condition.answer(scope) for condition in rule.exceptions),
         rule,
     )
     if outcome is Outcome.DOES_NOT_FIRE:

@@ -30,6 +30,7 @@ from engine.rulebook.frames import (
     Loaded,
     Reply,
     Request,
+    ShopFacts,
     Verdict,
     decode_reply,
     decode_request,
@@ -54,16 +55,24 @@ class PlannerDied(Exception):
     """The planner process ended or hung over a batch; its text says which, for the record."""
 
 
+def _load(book: Rulebook) -> Load:
+    """What the planner process is handed for a rulebook: its texts, and facts without secrets."""
+    by_kind = {
+        kind: {name: dict(facts) for name, facts in named.items()}
+        for kind, named in book.destinations.by_kind.items()
+    }
+    return Load(dict(book.texts), ShopFacts.of(book.shop), by_kind, book.destinations.known)
+
+
 class PlannerProcess:
     """The parent's end: starts the process, hands over rules and events, and restarts it when it dies."""
 
-    def __init__(self, load: Load, deadline: float = DEADLINE, command: Sequence[str] | None = None) -> None:
-        self._load = load
+    def __init__(self, deadline: float = DEADLINE, command: Sequence[str] | None = None) -> None:
         self._deadline = deadline
         self._command = command or (sys.executable, "-I", "-B", "-m", "engine.runtime.planner_process")
         self._process: Process | None = None
         self._turn = asyncio.Lock()
-        self._stale = True
+        self._loaded: Rulebook | None = None
         self.restarts = -1
 
     @property
@@ -71,24 +80,19 @@ class PlannerProcess:
         """The process now planning, if there is one."""
         return self._process.pid if self._process else None
 
-    def use(self, load: Load) -> None:
-        """Judge what comes next by these rules."""
-        self._load = load
-        self._stale = True
-
-    async def judge(self, jobs: list[Job], now: datetime) -> Judged:
-        """The verdicts on a batch of events. Raises `PlannerDied` when none came in time."""
+    async def judge(self, book: Rulebook, jobs: list[Job], now: datetime) -> Judged:
+        """The verdicts of a rulebook on a batch of events. Raises `PlannerDied` when none came in time."""
         async with self._turn:
-            await self._ready()
+            await self._ready(book)
             reply = await self._ask(Judge(jobs, now), self._deadline)
             if not isinstance(reply, Judged):
                 raise PlannerDied("the planner gave an answer to another question")
             return reply
 
-    async def warm(self) -> None:
+    async def warm(self, book: Rulebook) -> None:
         """Start it and hand over the rules now, so that the first event does not wait for that."""
         async with self._turn:
-            await self._ready()
+            await self._ready(book)
 
     async def stop(self) -> None:
         """End the process."""
@@ -98,16 +102,12 @@ class PlannerProcess:
                 process.kill()
             await process.wait()
 
-    async def _ready(self) -> None:
+    async def _ready(self, book: Rulebook) -> None:
         if self._process is None or self._process.returncode is not None:
             await self._start()
-        if self._stale:
-            self._stale = False
-            try:
-                await self._ask(self._load, self._deadline * 6)
-            except PlannerDied:
-                self._stale = True
-                raise
+        if self._loaded is not book:
+            await self._ask(_load(book), self._deadline * 6)
+            self._loaded = book
 
     async def _start(self) -> None:
         # An empty environment but for what the interpreter needs to find its parts: no secret gets there.
@@ -115,7 +115,7 @@ class PlannerProcess:
         self._process = await asyncio.create_subprocess_exec(
             *self._command, stdin=PIPE, stdout=PIPE, env={**keep, "LANG": "C.UTF-8"}
         )
-        self._stale = True
+        self._loaded = None
         self.restarts += 1
 
     async def _ask(self, request: Request, deadline: float) -> Reply:

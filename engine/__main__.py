@@ -1,0 +1,5 @@
+"""`python -m engine` is the shopbell command."""
+
+from engine.cli import main
+
+main()

@@ -1,0 +1,188 @@
+"""The running service: its rooms wired together, its life from start to end, and the pages it answers itself."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from random import Random
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from engine import actions, sources
+from engine.actions.base import Action
+from engine.language.problem import Problem
+from engine.rulebook.book import Rulebook
+from engine.rulebook.loader import Language, Loader
+from engine.runtime.clock import Clock, system_clock
+from engine.runtime.metrics import CONTENT_TYPE, Metrics
+from engine.runtime.planner_process import PlannerProcess
+from engine.runtime.protocol import GuardedProtocol
+from engine.runtime.receiver import Intake, Receiver
+from engine.runtime.rulefiles import Texts, changes, read_folder
+from engine.runtime.scheduler import Scheduler
+from engine.runtime.services import NetworkServices
+from engine.runtime.worker import Worker
+from engine.settings import Settings
+from engine.store.store import Store, StoreUnavailable
+
+log = logging.getLogger("shopbell")
+
+
+class Service:
+    """One whole service on one machine: receiver, planner process, worker, and the watch on the rule folder.
+
+    `app` takes requests once `start` has returned.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock: Clock = system_clock,
+        random: Random | None = None,
+        words: Mapping[str, Action] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.metrics = Metrics()
+        self.store: Store
+        self.book: Rulebook
+        self.app: Intake
+        self.planner = PlannerProcess()
+        self._clock = clock
+        self._random = random or Random()  # noqa: S311  # only spreads retries
+        self._actions = words or actions.found()
+        self.language = Language(sources.found(), self._actions, settings.shop, settings.destinations())
+        self._loader = Loader(self.language)
+        self._stop = asyncio.Event()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # life
+
+    async def start(self) -> None:
+        """Open the record, read the rules, and begin to work. Raises `FolderUnreadable`, `StoreUnavailable`."""
+        texts = read_folder(self.settings.rules)
+        self.store = await Store.open(self.settings.database)
+        self._take(self._loader.load(texts, await self.store.latest_rulebook()))
+        await self.planner.warm(self.book)
+        self._services = NetworkServices(self.settings.connections, allow=self.settings.allow, clock=self._clock)
+        self._worker = Worker(
+            self.store, self.planner, self._actions, self._services, lambda: self.book, self._clock, self.metrics,
+            self._random,
+        )  # fmt: skip
+        self._scheduler = Scheduler(self.store, self._clock)
+        self._scheduler.start()
+        self.app = Intake(self._pages(), self._receivers())
+        self._tasks = [asyncio.create_task(self._worker.run()), asyncio.create_task(self._watch(texts))]
+
+    async def stop(self) -> None:
+        """End in order: nothing new is begun, what is under way may end, the record is closed last."""
+        self._stop.set()
+        self._scheduler.stop()
+        await self._worker.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.planner.stop()
+        await self._services.close()
+        await self.store.close()
+
+    async def serve(self, server: uvicorn.Server) -> None:
+        """Work and answer requests until the server is told to stop."""
+        await self.start()
+        try:
+            await server.serve()
+        finally:
+            await self.stop()
+
+    def server(self, kind: type[uvicorn.Server] = uvicorn.Server) -> uvicorn.Server:
+        """The HTTP server of this service, on the address of the settings."""
+
+        async def app(scope, receive, send):  # type: ignore[no-untyped-def]  # the app is there once started
+            await self.app(scope, receive, send)
+
+        listen = self.settings.listen
+        config = uvicorn.Config(
+            app,
+            host=listen.host,
+            port=listen.port,
+            http=GuardedProtocol,
+            loop="auto",
+            lifespan="off",
+            access_log=False,  # addresses hold the secret
+            log_config=None,
+            server_header=False,
+            proxy_headers=bool(listen.behind_proxy),
+            forwarded_allow_ips=list(listen.behind_proxy),
+            timeout_graceful_shutdown=10,
+        )
+        return kind(config)
+
+    def _receivers(self) -> list[Receiver]:
+        return [
+            Receiver(
+                source, self.store, self.settings.secrets, clock=self._clock, metrics=self.metrics,
+                limit=self.settings.largest_body,
+            )
+            for source in sources.found().values()
+        ]  # fmt: skip
+
+    # rules
+
+    def _take(self, book: Rulebook) -> None:
+        """Swap in a rulebook that was built aside, and say what is wrong with its files."""
+        self.book = book
+        broken = {problem.file for problem in _errors(book.problems)}
+        self.metrics.rule_files_broken(len(broken))
+        for problem in _errors(book.problems):
+            log.error("%s line %d: %s", problem.file, problem.line, problem.message)
+        kept = f", of {len(book.older)} their last good version" if book.older else ""
+        log.info("%d rules in force, %d files with faults%s", len(book.rules), len(broken), kept)
+
+    async def _watch(self, known: Texts) -> None:
+        """Take each change of the rule folder, never half written and never in part."""
+        async for texts in changes(self.settings.rules, known, self._stop):
+            self._take(await asyncio.to_thread(self._loader.load, texts, self.book.texts))
+
+    # pages
+
+    def _pages(self) -> Starlette:
+        pages = Starlette(
+            routes=[
+                Route("/healthz", self._healthz),
+                Route("/readyz", self._readyz),
+                Route("/metrics", self._metrics),
+            ]
+        )
+        pages.router.redirect_slashes = False
+        return pages
+
+    async def _healthz(self, _: Request) -> Response:
+        return PlainTextResponse("alive\n")
+
+    async def _readyz(self, _: Request) -> Response:
+        """Able to accept: the record can be written, rules are loaded, and the loops run."""
+        reason = await self._not_ready()
+        if reason:
+            return PlainTextResponse(f"not ready: {reason}\n", status_code=503)
+        return PlainTextResponse("ready\n")
+
+    async def _not_ready(self) -> str:
+        if any(task.done() for task in self._tasks):
+            return "the worker has ended"
+        try:
+            await self.store.writable()
+        except StoreUnavailable as reason:
+            return str(reason)
+        return ""
+
+    async def _metrics(self, _: Request) -> Response:
+        return PlainTextResponse(self.metrics.text(), media_type=CONTENT_TYPE)
+
+
+def _errors(problems: Sequence[Problem]) -> list[Problem]:
+    return [problem for problem in problems if problem.severity == "error"]

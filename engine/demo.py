@@ -1,0 +1,272 @@
+"""The demo: a real service on loopback, a stand-in order system, and a catcher in place of Slack, mail and HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email import message_from_bytes, policy
+from ipaddress import ip_network
+from pathlib import Path
+from random import Random
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import click
+import httpx
+import uvicorn
+from aiosmtpd.smtp import SMTP, Envelope
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from engine import actions, sources
+from engine.actions.base import chosen
+from engine.app import Service
+from engine.desk import explain
+from engine.language.fields import Connection
+from engine.language.scope import Shop
+from engine.language.words import plural
+from engine.model import DeliveryState, EventState
+from engine.present import plan_lines
+from engine.rulebook.frames import from_json, to_json
+from engine.rulebook.loader import Language, Loader
+from engine.runtime.rulefiles import read_folder
+from engine.settings import Listen, Settings
+from engine.sources.chord.shop import one_of_each
+
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+
+
+@dataclass(frozen=True, slots=True)
+class Caught:
+    """Something that arrived where Slack, a mail server or another system would have been."""
+
+    kind: str
+    where: str
+    lines: tuple[str, ...]
+    content: bytes
+
+
+@dataclass
+class Catcher:
+    """Stands for everybody the rules send to, and keeps what arrives, word for word."""
+
+    told: Callable[[Caught], None] = lambda caught: None
+    caught: list[Caught] = field(default_factory=list)
+    http_port: int = 0
+    mail_port: int = 0
+
+    def keep(self, caught: Caught) -> None:
+        """Keep an arrival, and tell whoever watches."""
+        self.caught.append(caught)
+        self.told(caught)
+
+    async def slack(self, request: Request) -> Response:
+        """An incoming webhook."""
+        content = await request.body()
+        text = str(from_json(content).get("text", ""))
+        self.keep(Caught("slack", f"#{request.path_params['name']}", tuple(text.splitlines()), content))
+        return PlainTextResponse("ok")
+
+    async def http(self, request: Request) -> Response:
+        """Any other system."""
+        content = await request.body()
+        where = f"{request.method} /{request.path_params['path']}"
+        self.keep(Caught("http", where, (content.decode("utf-8", "replace"),), content))
+        return PlainTextResponse("ok")
+
+    async def handle_DATA(self, server: SMTP, session: Any, envelope: Envelope) -> str:  # noqa: N802  # aiosmtpd's name
+        """A mail server."""
+        content = envelope.content if isinstance(envelope.content, bytes) else str(envelope.content).encode()
+        mail = message_from_bytes(content, policy=policy.default)
+        body = mail.get_body(("plain",))
+        text = body.get_content() if body is not None else ""
+        lines = (f"Subject: {mail['subject']}", *text.rstrip().splitlines())
+        self.keep(Caught("email", ", ".join(envelope.rcpt_tos), lines, content))
+        return "250 kept"
+
+    @asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        """Catch on two free ports of this machine until left."""
+        routes = [
+            Route("/slack/{name}", self.slack, methods=["POST"]),
+            Route("/{path:path}", self.http, methods=METHODS),
+        ]
+        mail = await asyncio.get_running_loop().create_server(lambda: SMTP(self, enable_SMTPUTF8=True), "127.0.0.1", 0)
+        self.mail_port = mail.sockets[0].getsockname()[1]
+        async with serving(Starlette(routes=routes)) as self.http_port:
+            yield
+        mail.close()
+
+
+class BesideServer(uvicorn.Server):
+    """An HTTP server beside others in one process: signals are somebody else's."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals alone."""
+        yield
+
+
+@asynccontextmanager
+async def serving(app: Any, port: int = 0) -> AsyncIterator[int]:
+    """An HTTP server on loopback while inside; gives its port."""
+    config = uvicorn.Config(app, host="127.0.0.1", port=port, lifespan="off", log_config=None, access_log=False)
+    async with running(BesideServer(config)) as server:
+        yield port_of(server)
+
+
+@asynccontextmanager
+async def running(server: uvicorn.Server) -> AsyncIterator[uvicorn.Server]:
+    """A server under way while inside, and ended in order."""
+    task = asyncio.create_task(server.serve())
+    while not server.started:
+        if task.done():
+            await task
+            raise OSError("the server could not start")
+        await asyncio.sleep(0.01)
+    try:
+        yield server
+    finally:
+        server.should_exit = True
+        await task
+
+
+def port_of(server: uvicorn.Server) -> int:
+    """The port that a started server listens on."""
+    return int(server.servers[0].sockets[0].getsockname()[1])
+
+
+# the shop of the demo
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The running demo: the service, where to send events to, and the catcher."""
+
+    service: Service
+    url: str
+    catcher: Catcher
+
+
+@asynccontextmanager
+async def stage(rules: Path, catcher: Catcher) -> AsyncIterator[Stage]:
+    """A real service with the rules of a folder, everything they send to standing on this machine."""
+    with tempfile.TemporaryDirectory(prefix="shopbell-demo-") as home:
+        async with catcher.open():
+            secret = secrets.token_urlsafe(24)
+            settings = demo_settings(rules, Path(home), secret, catcher)
+            service = Service(settings)
+            await service.start()
+            try:
+                async with running(service.server(BesideServer)) as server:
+                    yield Stage(service, f"http://127.0.0.1:{port_of(server)}/events/chord/{secret}", catcher)
+            finally:
+                await service.stop()
+
+
+def demo_settings(rules: Path, home: Path, secret: str, catcher: Catcher) -> Settings:
+    """Settings with a connection for every name that the rules use, each leading to the catcher."""
+    connections: dict[str, dict[str, dict[str, Any]]] = {"slack": {}, "email": {}, "http": {}}
+    for kind, name in sorted(names_used(rules)):
+        connections[kind][name] = _caught(kind, name, catcher)
+    shop = Shop("Example shop", ZoneInfo("America/New_York"), "USD", "en_US")
+    return Settings(
+        shop=shop,
+        rules=rules,
+        database=f"sqlite:///{home / 'demo.db'}",
+        listen=Listen("127.0.0.1", 0),
+        secrets=(secret,),
+        connections=connections,
+        public={kind: {name: {} for name in named} for kind, named in connections.items()},
+        allow=(ip_network("127.0.0.0/8"),),
+        file=rules,
+    )
+
+
+def names_used(rules: Path) -> set[tuple[str, str]]:
+    """The connections that the rules of a folder name, and the default of each kind."""
+    book = Loader(Language(sources.found(), actions.found())).load(read_folder(rules))
+    named = {
+        (spec.word, str(chosen(spec.values, setting.name)))
+        for rule in book.rules
+        for spec in rule.actions
+        for setting in spec.action.fields
+        if isinstance(setting, Connection) and chosen(spec.values, setting.name)
+    }
+    return named | {(kind, "default") for kind in ("slack", "email", "http")}
+
+
+def _caught(kind: str, name: str, catcher: Catcher) -> dict[str, Any]:
+    here = f"http://127.0.0.1:{catcher.http_port}"
+    return {
+        "slack": {"webhook": f"{here}/slack/{name}"},
+        "email": {"host": "127.0.0.1", "port": catcher.mail_port, "security": "none", "from": "Shop <care@shop.example>"},
+        "http": {"base_url": f"{here}/{name}"},
+    }[kind]
+
+
+def rules_folder(given: Path | None) -> Path:
+    """The rules to show: those named, those of this folder, or the examples that come along."""
+    here = given or Path("rules")
+    if here.is_dir():
+        return here
+    packaged = Path(__file__).parent / "examples"
+    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "rules"
+
+
+# once through
+
+
+async def once(rules: Path, say: Callable[[str], None], patience: float = 60.0) -> bool:
+    """Send each of the seven events through the real receiver, and say what came of it; whether all arrived."""
+    async with stage(rules, Catcher()) as on, httpx.AsyncClient(trust_env=False, timeout=30) as client:
+        told = 0
+        right = True
+        for body in one_of_each(Random(7), datetime.now(UTC)):  # noqa: S311  # a story, not a secret
+            answer = await client.post(on.url, content=to_json(body), headers={"Content-Type": "application/json"})
+            say(f"{click.style('●', fg='cyan')} {click.style(body['event_name'], bold=True)}  received ({answer.status_code})")
+            if answer.status_code != 202:
+                right = False
+                continue
+            number = str(answer.json()["event"])
+            right &= await _settled(on.service, number, patience)
+            explained = await explain(on.service.store, number, on.service.language)
+            for line in plan_lines(explained.plan):
+                say(f"  {line}" if line else "")
+            for caught in on.catcher.caught[told:]:
+                _tell(caught, say)
+            told = len(on.catcher.caught)
+            say("")
+        return right & await _all_arrived(on, told, say)
+
+
+async def _settled(service: Service, event: str, patience: float) -> bool:
+    """Wait until an event is judged and each of its deliveries has gone out; whether that came in time."""
+    until = asyncio.get_running_loop().time() + patience
+    while asyncio.get_running_loop().time() < until:
+        record = await service.store.event(event)
+        page = await service.store.deliveries(event=event, limit=200)
+        if record.state is EventState.EVALUATED and all(one.state is DeliveryState.DONE for one in page.items):
+            return True
+        await asyncio.sleep(0.02)
+    return False
+
+
+async def _all_arrived(on: Stage, told: int, say: Callable[[str], None]) -> bool:
+    made = (await on.service.store.deliveries(limit=1000)).items
+    done = sum(one.state is DeliveryState.DONE for one in made)
+    say(f"7 events sent, {plural(len(made), 'message')} due, {done} delivered, {told} caught")
+    return done == len(made) == told > 0
+
+
+def _tell(caught: Caught, say: Callable[[str], None]) -> None:
+    say(f"  {click.style('sent', fg='green', bold=True)}  {caught.kind} to {click.style(caught.where, fg='cyan')}")
+    for line in caught.lines:
+        say(f"        {line}")

@@ -1,0 +1,339 @@
+"""The settings file: the shop's facts, where its rules and its record are, who may send, and its connections.
+
+`${NAME}` reads the environment; nothing else is expanded. Every fault has its place and a remedy.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from engine.actions.base import Action, Destinations
+from engine.language.document import read_document
+from engine.language.fields import fixed_values, public_facts, read_fields, secret_texts
+from engine.language.node import Entry, MappingNode, Node, ScalarNode, SequenceNode
+from engine.language.problem import Mark, Problem, Problems
+from engine.language.scope import Shop
+from engine.language.words import listing, nearest, normal_key, read_duration
+
+Connections = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""Settings of connections by kind and name."""
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+UNSET = "https://unset.invalid"
+"""Stands for a variable that is missing where none is needed: it passes for a text and for an address."""
+
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+
+
+class SettingsFaulty(Exception):
+    """The settings cannot be used; `problems` say where and why."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        super().__init__(f"{len(problems)} faults in the settings")
+        self.problems = problems
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Where the service listens, and the proxies whose word about the sender's address counts."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    behind_proxy: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything the settings file says. Paths are absolute; `secrets` are the receiver's, several at once.
+
+    `connections` holds the secrets, `public` the same connections without them; `hidden` are all texts that
+    must show up nowhere.
+    """
+
+    shop: Shop = field(default_factory=Shop)
+    rules: Path = Path("rules")
+    database: str = "sqlite:///shopbell.db"
+    listen: Listen = field(default_factory=Listen)
+    secrets: tuple[str, ...] = ()
+    api: Mapping[str, str] = field(default_factory=dict)
+    connections: Connections = field(default_factory=dict)
+    public: Connections = field(default_factory=dict)
+    hidden: frozenset[str] = frozenset()
+    allow: tuple[Network, ...] = ()
+    keep_repeats: timedelta = timedelta(days=7)
+    largest_body: int = 256_000
+    file: Path | None = None
+
+    def destinations(self) -> Destinations:
+        """The connections that rules may name, without their secrets."""
+        return Destinations(self.public, known=self.file is not None)
+
+
+def read_settings(
+    text: str | bytes, file: Path, environment: Mapping[str, str], actions: Mapping[str, Action], *, lenient: bool = False
+) -> Settings:
+    """The settings of a file. Raises `SettingsFaulty` with every fault.
+
+    `lenient` lets `${NAME}` be missing in the environment, for commands that need no secret.
+    """
+    problems = Problems(file.name)
+    document = read_document(text, problems)
+    reader = _Reader(problems, environment, actions, file, lenient)
+    settings = reader.settings(document) if document is not None else Settings()
+    if problems.broken:
+        raise SettingsFaulty([one for one in problems.sorted() if one.severity == "error"])
+    return settings
+
+
+class _Reader:
+    """Reads the nodes of the settings file, section by section."""
+
+    SECTIONS = ("shop", "rules", "database", "listen", "sources", "connections", "network", "retention", "limits")
+
+    def __init__(
+        self,
+        problems: Problems,
+        environment: Mapping[str, str],
+        actions: Mapping[str, Action],
+        file: Path,
+        lenient: bool,
+    ) -> None:
+        self.problems = problems
+        self.environment = environment
+        self.actions = actions
+        self.file = file
+        self.lenient = lenient
+
+    def settings(self, document: MappingNode) -> Settings:
+        found = self._keys(document, self.SECTIONS, "setting")
+        home = self.file.parent
+        secrets, api = self._sources(found.get("sources"))
+        connections = self._connections(found.get("connections"))
+        return Settings(
+            shop=self._shop(found.get("shop")),
+            rules=home / self._scalar(found.get("rules"), "rules"),
+            database=self._database(found.get("database"), home),
+            listen=self._listen(found.get("listen")),
+            secrets=secrets,
+            api=api,
+            connections=connections,
+            public=self._public(connections),
+            hidden=frozenset(secrets) | self._hidden(connections) | {api.get("token", "")} - {""},
+            allow=self._allow(found.get("network")),
+            keep_repeats=self._repeats(found.get("retention")),
+            largest_body=self._largest(found.get("limits")),
+            file=self.file,
+        )
+
+    def _public(self, connections: Connections) -> Connections:
+        return {
+            kind: {name: public_facts(self.actions[kind].connection_fields, facts) for name, facts in named.items()}
+            for kind, named in connections.items()
+        }
+
+    def _hidden(self, connections: Connections) -> frozenset[str]:
+        return frozenset(
+            text
+            for kind, named in connections.items()
+            for facts in named.values()
+            for text in secret_texts(self.actions[kind].connection_fields, facts)
+        )
+
+    # values
+
+    def _keys(self, block: Node, known: tuple[str, ...], what: str) -> dict[str, Entry]:
+        if not isinstance(block, MappingNode):
+            if not (isinstance(block, ScalarNode) and block.empty):
+                self.problems.error(block.mark, f"here {what}s are expected, each as `name: value`")
+            return {}
+        found: dict[str, Entry] = {}
+        for entry in block:
+            key = normal_key(entry.key.text).replace(" ", "_")
+            if key in known:
+                found[key] = entry
+                continue
+            near = next(iter(nearest(key, known)), None)
+            mean = f". Did you mean `{near}`?" if near else f". There are {listing(known)}"
+            self.problems.error(entry.key.mark, f'there is no {what} called "{entry.key.text}"{mean}', near or "")
+        return found
+
+    def _scalar(self, entry: Entry | None, default: str) -> str:
+        if entry is None:
+            return default
+        if isinstance(entry.value, ScalarNode) and not entry.value.empty:
+            return self._expand(entry.value)
+        self.problems.error(entry.key.mark, f"{entry.key.text} is empty or not a text")
+        return default
+
+    def _expand(self, node: ScalarNode) -> str:
+        def value(match: re.Match[str]) -> str:
+            name = match.group(1)
+            if name not in self.environment and not self.lenient:
+                message = f"the environment has no {name}, which is needed here"
+                self.problems.error(node.mark, message, f"export {name}=…")
+            return self.environment.get(name, UNSET if self.lenient else "")
+
+        return _VARIABLE.sub(value, node.text)
+
+    def _texts(self, entry: Entry | None) -> tuple[str, ...]:
+        if entry is None:
+            return ()
+        nodes = entry.value.items if isinstance(entry.value, SequenceNode) else (entry.value,)
+        texts = []
+        for node in nodes:
+            if isinstance(node, ScalarNode):
+                text = self._expand(node)
+                if not text and not self.lenient:
+                    self.problems.error(node.mark, f"{entry.key.text} has an empty entry")
+                texts.append(text)
+            else:
+                self.problems.error(node.mark, f"{entry.key.text} takes a list of texts")
+        return tuple(texts)
+
+    # sections
+
+    def _shop(self, entry: Entry | None) -> Shop:
+        if entry is None:
+            return Shop()
+        found = self._keys(entry.value, ("name", "timezone", "currency", "locale"), "fact of the shop")
+        zone = self._scalar(found.get("timezone"), "UTC")
+        try:
+            timezone = ZoneInfo(zone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            self.problems.error(found["timezone"].value.mark, f'"{zone}" is not a time zone', "America/New_York")
+            timezone = ZoneInfo("UTC")
+        return Shop(
+            name=self._scalar(found.get("name"), Shop().name),
+            timezone=timezone,
+            currency=self._currency(found.get("currency")),
+            locale=self._locale(found.get("locale")),
+        )
+
+    def _currency(self, entry: Entry | None) -> str:
+        code = self._scalar(entry, "USD").upper()
+        if entry is not None and not (len(code) == 3 and code.isascii() and code.isalpha()):
+            self.problems.error(entry.value.mark, f'"{code}" is not a currency: write its three letters', "USD")
+        return code
+
+    def _locale(self, entry: Entry | None) -> str:
+        from babel import Locale, UnknownLocaleError
+
+        text = self._scalar(entry, "en_US").replace("-", "_")
+        try:
+            Locale.parse(text)
+        except (UnknownLocaleError, ValueError):
+            if entry is not None:
+                self.problems.error(entry.value.mark, f'"{text}" is not a known language and country', "en_US")
+            return "en_US"
+        return text
+
+    def _database(self, entry: Entry | None, home: Path) -> str:
+        url = self._scalar(entry, "sqlite:///shopbell.db")
+        if url.startswith("sqlite:///"):
+            return f"sqlite:///{home / url.removeprefix('sqlite:///')}"
+        if entry is not None:
+            message = "this version keeps its record in SQLite"
+            self.problems.error(entry.value.mark, message, "database: sqlite:///var/shopbell.db")
+        return url
+
+    def _listen(self, entry: Entry | None) -> Listen:
+        if entry is None:
+            return Listen()
+        found = self._keys(entry.value, ("host", "port", "behind_proxy"), "setting of listen")
+        port = self._scalar(found.get("port"), "8000")
+        if not port.isdigit() or not 0 <= int(port) <= 65535:
+            self.problems.error(found["port"].value.mark, f'"{port}" is not a port: write a number up to 65535')
+            port = "8000"
+        return Listen(self._scalar(found.get("host"), "127.0.0.1"), int(port), self._texts(found.get("behind_proxy")))
+
+    def _sources(self, entry: Entry | None) -> tuple[tuple[str, ...], Mapping[str, str]]:
+        if entry is None:
+            return (), {}
+        chord = self._keys(entry.value, ("chord",), "source").get("chord")
+        if chord is None:
+            return (), {}
+        found = self._keys(chord.value, ("secrets", "api"), "setting of a source")
+        api = self._keys(found["api"].value, ("url", "token"), "setting of the api") if "api" in found else {}
+        secrets = self._texts(found.get("secrets"))
+        for secret in secrets:
+            if 0 < len(secret) < 16:
+                mark = found["secrets"].value.mark
+                self.problems.error(mark, "this secret is too short to be one: take at least 16 letters at random")
+        return secrets, {name: self._scalar(one, "") for name, one in api.items()}
+
+    def _connections(self, entry: Entry | None) -> Connections:
+        if entry is None:
+            return {}
+        kinds = {word.replace(" ", "_"): word for word, action in self.actions.items() if action.connection_fields}
+        found = self._keys(entry.value, tuple(kinds), "kind of connection")
+        return {kinds[kind]: self._kind(kinds[kind], one) for kind, one in found.items()}
+
+    def _kind(self, kind: str, entry: Entry) -> Mapping[str, Mapping[str, Any]]:
+        if not isinstance(entry.value, MappingNode):
+            self.problems.error(entry.key.mark, f"name each {kind} connection", f"{kind}:\n  default: {{…}}")
+            return {}
+        return {one.key.text: self._connection(kind, one) for one in entry.value}
+
+    def _connection(self, kind: str, entry: Entry) -> Mapping[str, Any]:
+        what = f'the {kind} connection "{entry.key.text}"'
+        if not isinstance(entry.value, MappingNode):
+            self.problems.error(entry.key.mark, f"{what} has no settings")
+            return {}
+        fields = self.actions[kind].connection_fields
+        return fixed_values(read_fields(self._filled(entry.value), fields, self.problems, what))
+
+    def _filled(self, block: MappingNode) -> MappingNode:
+        """The block with `${NAME}` replaced everywhere in it."""
+
+        def fill(node: Node) -> Node:
+            if isinstance(node, ScalarNode):
+                return replace(node, text=self._expand(node))
+            if isinstance(node, SequenceNode):
+                return replace(node, items=tuple(fill(item) for item in node))
+            return self._filled(node)
+
+        return replace(block, entries=tuple(Entry(entry.key, fill(entry.value)) for entry in block))
+
+    def _allow(self, entry: Entry | None) -> tuple[Network, ...]:
+        if entry is None:
+            return ()
+        found = self._keys(entry.value, ("allow",), "setting of the network").get("allow")
+        networks = []
+        for text in self._texts(found):
+            try:
+                networks.append(ipaddress.ip_network(text, strict=False))
+            except ValueError:
+                mark = found.value.mark if found else Mark(1, 1)
+                self.problems.error(mark, f'"{text}" is not a range of addresses', "127.0.0.0/8")
+        return tuple(networks)
+
+    def _repeats(self, entry: Entry | None) -> timedelta:
+        if entry is None:
+            return timedelta(days=7)
+        found = self._keys(entry.value, ("events", "deliveries", "repeats"), "retention")
+        lengths = {name: self._length(one) for name, one in found.items()}
+        return lengths.get("repeats") or timedelta(days=7)
+
+    def _length(self, entry: Entry) -> timedelta | None:
+        length = read_duration(self._scalar(entry, ""))
+        if length is None:
+            self.problems.error(entry.value.mark, "this is not a length of time", f"{entry.key.text}: 90 days")
+        return length
+
+    def _largest(self, entry: Entry | None) -> int:
+        if entry is None:
+            return 256_000
+        found = self._keys(entry.value, ("body",), "limit").get("body")
+        text = self._scalar(found, "256000")
+        if not text.isdigit() or int(text) < 1_000:
+            self.problems.error(entry.value.mark, "limits.body is a number of bytes, at least 1000", "body: 256000")
+            return 256_000
+        return int(text)
