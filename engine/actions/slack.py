@@ -69,7 +69,7 @@ _TABLE = str.maketrans(_ENTITIES)
 
 def _quiet(text: str) -> Iterator[str]:
     before = ""
-    for letter, after in zip(text, [*text[1:], ""], strict=True):
+    for letter, after in zip(text, text[1:] + "\n", strict=False):
         if letter in _LOOKALIKES and not (before.isalnum() and after.isalnum()):
             yield _LOOKALIKES[letter]
         elif letter == "`":
@@ -97,6 +97,8 @@ def fit(text: str, limit: int = TEXT_LIMIT) -> str:
     if units(text) <= limit:
         return text
     lines = text.split("\n")
+    if len(lines) == 1:
+        return cut(text, limit, _pieces)
     kept: list[str] = []
     room = limit - units(_more(len(lines)))
     for line in lines:
