@@ -15,7 +15,7 @@ import jsonpath_ng.ext.iterable as ng_iterable
 import jsonpath_ng.ext.parser as ng_parser
 import jsonpath_ng.ext.string as ng_string
 
-from engine.language.pattern import compile_pattern
+from engine.language.pattern import Pattern, compile_pattern
 from engine.language.walking import (
     COMPARE,
     NOTHING,
@@ -40,7 +40,7 @@ from engine.language.walking import (
     step_of,
 )
 
-_OFFERED: Final = "the extensions offered are `len`, `keys`, `sorted`, [\\field], =~, & and |"
+_OFFERED: Final = "the extensions offered are `len`, `keys`, `sorted`, [\\field], =~ and &"
 _ARITHMETIC: Final = "it calculates, which paths do not do here; use `formula` for that"
 _REFUSED: Final[tuple[tuple[type, str], ...]] = (
     (ng_string.Sub, "`sub` is not offered; use a condition with `matches regex`"),
@@ -83,7 +83,7 @@ class _ExtendedCompiler:
             case ng.WhereNot() | ng.Where():
                 return [*self._steps(tree.left), self._where(tree)]
             case _ if type(tree).__name__ == "_Union":
-                return [self._union(tree)]
+                raise Refused("it joins two paths with |; write each in a line of its own under `any:`")
             case _ if type(tree).__name__ == "_Intersect":
                 raise Refused("a single & stands between two names; write && between two tests")
         self._length += 1
@@ -125,12 +125,6 @@ class _ExtendedCompiler:
         steps, wanted = self._steps(tree.right), not isinstance(tree, ng.WhereNot)
         return lambda values, walk: [v for v in values if bool(run(steps, v, walk)) is wanted]
 
-    def _union(self, tree: Any) -> Step:
-        left, right = self._steps(tree.left), self._steps(tree.right)
-        return lambda values, walk: [
-            found for v in values for side in (left, right) for found in run(side, v, walk)
-        ]
-
     def _orders(self, tree: Any) -> list[tuple[list[Step], bool]]:
         return [(self._steps(path), reverse) for path, reverse in tree.expressions or ()]
 
@@ -158,10 +152,7 @@ class _ExtendedCompiler:
         if tree.op == "!":
             return lambda node, walk: not run(steps, node, walk)
         if tree.op == "=~":
-            pattern = compile_pattern(str(tree.value))
-            return lambda node, walk: any(
-                isinstance(found, str) and pattern.search(found) for found in run(steps, node, walk)
-            )
+            return _any_matches(steps, compile_pattern(str(tree.value)))
         return self._comparison(steps, tree, compares)
 
     def _comparison(self, steps: list[Step], tree: Any, compares: list[Comparing]) -> Test:
@@ -182,6 +173,16 @@ class _ExtendedCompiler:
             return lambda node, walk: run(steps, node, walk)
         exact = Decimal(repr(value)) if isinstance(value, float) else value
         return lambda node, walk: [exact]
+
+
+def _any_matches(steps: list[Step], pattern: Pattern) -> Test:
+    def test(node: object, walk: Walk) -> bool:
+        texts = [found for found in run(steps, node, walk) if isinstance(found, str)]
+        for text in texts:
+            walk.spend_reading(text)
+        return any(pattern.search(text) for text in texts)
+
+    return test
 
 
 def _sorted(orders: list[tuple[list[Step], bool]]) -> Step:

@@ -150,9 +150,13 @@ def _compile_bare(text: str) -> tuple[Compiled, bool]:
     try:
         return compile_standard(written, through_lists=True), True
     except (JSONPathError, RecursionError, Refused) as error:
-        if _EXTENSION.search(text):
-            return _compile(written)
-        raise _explained(text, max(0, _offset(written, error) - len(written) + len(text))) from None
+        if not _EXTENSION.search(text):
+            raise _explained(text, max(0, _offset(written, error) - len(written) + len(text))) from None
+    try:
+        return _compile(written)
+    except PathError as fault:
+        offset = max(0, fault.offset - len(written) + len(text))
+        raise PathError(fault.message.replace(f"`{written}`", f"`{text}`"), offset, fault.hint) from None
 
 
 _EXTENSION: Final = re.compile(r"`|=~|\[[\\/]")

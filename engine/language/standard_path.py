@@ -225,10 +225,11 @@ def _matching(name: str, arguments: list[Term]) -> Test:
 
     def test(node: object, walk: Walk) -> bool:
         value, source = text(node, walk), pattern(node, walk)
-        compiled = _pattern(source) if isinstance(value, str) and isinstance(source, str) else None
-        if compiled is None:
+        compiled = _pattern(source) if isinstance(source, str) else None
+        if compiled is None or not isinstance(value, str):
             return False
-        return compiled.fullmatch(str(value)) if name == "match" else compiled.search(str(value))
+        walk.spend_reading(value)
+        return compiled.fullmatch(value) if name == "match" else compiled.search(value)
 
     return test
 

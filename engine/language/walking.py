@@ -44,6 +44,10 @@ class Walk:
         if self.left < 0:
             raise TooMuchWork
 
+    def spend_reading(self, text: str) -> None:
+        """Count a text that a pattern reads. Raises `TooMuchWork`."""
+        self.spend(len(text) // 64)
+
 
 Select: TypeAlias = Callable[[object, Walk], Iterable[object]]
 """Finds some children of one value."""
