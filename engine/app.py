@@ -69,7 +69,9 @@ class Service:
         self.store = await Store.open(self.settings.database)
         self._take(self._loader.load(texts, await self.store.latest_rulebook()))
         await self.planner.warm(self.book)
-        self._services = NetworkServices(self.settings.connections, allow=self.settings.allow, clock=self._clock)
+        self._services = NetworkServices(
+            self.settings.connections, allow=self.settings.allow, clock=self._clock
+        )
         self._worker = Worker(
             self.store, self.planner, self._actions, self._services, lambda: self.book, self._clock, self.metrics,
             self._random,

@@ -32,7 +32,9 @@ def _config(command: Command) -> Command:
 
 
 def _json(command: Command) -> Command:
-    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")(command)
+    return click.option("--json", "as_json", is_flag=True, help="Print one JSON document and nothing else.")(
+        command
+    )
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -46,8 +48,15 @@ def main() -> None:
 
 @main.command("dry-run")
 @click.argument("rules", type=click.Path(path_type=Path), required=False)
-@click.option("--event", "event", required=True, help="An event type, a JSON file, the number of a recorded event, or - .")
-@click.option("--set", "sets", multiple=True, metavar="PATH=VALUE", help="Change a field first, e.g. order.total=250.00")
+@click.option(
+    "--event",
+    "event",
+    required=True,
+    help="An event type, a JSON file, the number of a recorded event, or - .",
+)
+@click.option(
+    "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Change a field first, e.g. order.total=250.00"
+)
 @click.option("--at", "at", help="Pretend that it is this moment, e.g. 2026-12-24T08:00.")
 @_json
 @_config
@@ -73,7 +82,9 @@ def dry_run(
                  "subject": trial.event.subject, "late": trial.event.late, "repeat": trial.event.repeat}  # fmt: skip
         _print_json(plan_json(facts, result))
         return
-    click.echo(f"{click.style(trial.event.type, bold=True)}  {trial.event.subject}  (dry run: nothing is sent)\n")
+    click.echo(
+        f"{click.style(trial.event.type, bold=True)}  {trial.event.subject}  (dry run: nothing is sent)\n"
+    )
     for line in plan_lines(result):
         click.echo(line)
     if errors:
@@ -99,7 +110,9 @@ def check(rules: Path | None, strict: bool, as_json: bool, config: Path | None) 
     errors = sum(problem.severity == "error" for problem in shown)
     warnings = sum(problem.severity == "warning" for problem in shown)
     if as_json:
-        _print_json({"rules": _count_rules(folder), "problems": [_problem_json(problem) for problem in shown]})
+        _print_json(
+            {"rules": _count_rules(folder), "problems": [_problem_json(problem) for problem in shown]}
+        )
     else:
         texts = _texts(folder)
         for problem in shown:
@@ -194,8 +207,12 @@ def serve(config: Path | None) -> None:
 
 
 @main.command()
-@click.option("--once", "just_once", is_flag=True, help="Send each kind of event once, say what came of it, and end.")
-@click.option("--rules", type=click.Path(path_type=Path), help="The rules to show; left out: rules/ or the examples.")
+@click.option(
+    "--once", "just_once", is_flag=True, help="Send each kind of event once, say what came of it, and end."
+)
+@click.option(
+    "--rules", type=click.Path(path_type=Path), help="The rules to show; left out: rules/ or the examples."
+)
 @click.option("--port", type=int, default=0, help="Where the service listens; left out: any free port.")
 def demo(just_once: bool, rules: Path | None, port: int) -> None:
     """Everything at once, with nothing configured: a service, a stand-in order system, and a catcher."""
@@ -273,7 +290,9 @@ def _texts(folder: Path) -> dict[str, str]:
     try:
         if not folder.is_file():
             return read_folder(folder)
-        beside = {name: text for name, text in read_folder(folder.parent).items() if name.startswith("lists/")}
+        beside = {
+            name: text for name, text in read_folder(folder.parent).items() if name.startswith("lists/")
+        }
         return {**beside, folder.name: folder.read_bytes().decode("utf-8", "surrogateescape")}
     except FolderUnreadable as reason:
         _wrong(str(reason))

@@ -98,7 +98,9 @@ class Catcher:
             Route("/slack/{name}", self.slack, methods=["POST"]),
             Route("/{path:path}", self.http, methods=METHODS),
         ]
-        mail = await asyncio.get_running_loop().create_server(lambda: SMTP(self, enable_SMTPUTF8=True), "127.0.0.1", 0)
+        mail = await asyncio.get_running_loop().create_server(
+            lambda: SMTP(self, enable_SMTPUTF8=True), "127.0.0.1", 0
+        )
         self.mail_port = mail.sockets[0].getsockname()[1]
         async with serving(Starlette(routes=routes)) as self.http_port:
             yield
@@ -117,7 +119,9 @@ class BesideServer(uvicorn.Server):
 @asynccontextmanager
 async def serving(app: Any, port: int = 0) -> AsyncIterator[int]:
     """An HTTP server on loopback while inside; gives its port."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=port, lifespan="off", log_config=None, access_log=False)
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=port, lifespan="off", log_config=None, access_log=False
+    )
     async with running(BesideServer(config)) as server:
         yield port_of(server)
 
@@ -207,7 +211,12 @@ def _caught(kind: str, name: str, catcher: Catcher) -> dict[str, Any]:
     here = f"http://127.0.0.1:{catcher.http_port}"
     return {
         "slack": {"webhook": f"{here}/slack/{name}"},
-        "email": {"host": "127.0.0.1", "port": catcher.mail_port, "security": "none", "from": "Shop <care@shop.example>"},
+        "email": {
+            "host": "127.0.0.1",
+            "port": catcher.mail_port,
+            "security": "none",
+            "from": "Shop <care@shop.example>",
+        },
         "http": {"base_url": f"{here}/{name}"},
     }[kind]
 
@@ -230,8 +239,12 @@ async def once(rules: Path, say: Callable[[str], None], patience: float = 60.0) 
         told = 0
         right = True
         for body in one_of_each(Random(7), datetime.now(UTC)):  # noqa: S311  # a story, not a secret
-            answer = await client.post(on.url, content=to_json(body), headers={"Content-Type": "application/json"})
-            say(f"{click.style('●', fg='cyan')} {click.style(body['event_name'], bold=True)}  received ({answer.status_code})")
+            answer = await client.post(
+                on.url, content=to_json(body), headers={"Content-Type": "application/json"}
+            )
+            say(
+                f"{click.style('●', fg='cyan')} {click.style(body['event_name'], bold=True)}  received ({answer.status_code})"
+            )
             if answer.status_code != 202:
                 right = False
                 continue
@@ -253,7 +266,9 @@ async def _settled(service: Service, event: str, patience: float) -> bool:
     while asyncio.get_running_loop().time() < until:
         record = await service.store.event(event)
         page = await service.store.deliveries(event=event, limit=200)
-        if record.state is EventState.EVALUATED and all(one.state is DeliveryState.DONE for one in page.items):
+        if record.state is EventState.EVALUATED and all(
+            one.state is DeliveryState.DONE for one in page.items
+        ):
             return True
         await asyncio.sleep(0.02)
     return False
@@ -267,6 +282,8 @@ async def _all_arrived(on: Stage, told: int, say: Callable[[str], None]) -> bool
 
 
 def _tell(caught: Caught, say: Callable[[str], None]) -> None:
-    say(f"  {click.style('sent', fg='green', bold=True)}  {caught.kind} to {click.style(caught.where, fg='cyan')}")
+    say(
+        f"  {click.style('sent', fg='green', bold=True)}  {caught.kind} to {click.style(caught.where, fg='cyan')}"
+    )
     for line in caught.lines:
         say(f"        {line}")

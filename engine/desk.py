@@ -62,7 +62,7 @@ def changed(payload: Mapping[str, Any], sets: Sequence[str]) -> Mapping[str, Any
 
 def _value(text: str) -> Any:
     """`true`, `null`, `42`, lists and objects are themselves; `10.63` and words are text, as the OMS sends them."""
-    if text[:1] in "[{\"" or text in ("true", "false", "null") or text.lstrip("-").isdigit():
+    if text[:1] in '[{"' or text in ("true", "false", "null") or text.lstrip("-").isdigit():
         try:
             return from_json(text.encode())
         except ValueError:
@@ -96,7 +96,9 @@ def _set(node: Any, steps: Sequence[Any], value: Any, path: str) -> Any:
     raise CannotTry(f"{path} leads nowhere in this event")
 
 
-def trial(body: bytes, language: Language, now: datetime, sets: Sequence[str] = (), name: str = "the event") -> Trial:
+def trial(
+    body: bytes, language: Language, now: datetime, sets: Sequence[str] = (), name: str = "the event"
+) -> Trial:
     """An event to try, read as the receiver would read it. Raises `CannotTry` with the reason when it cannot be."""
     source_name, source = next(iter(language.sources.items()))
     try:

@@ -54,9 +54,9 @@ class DeliveryState(StrEnum):
     QUEUED = "queued"
     RUNNING = "running"
     DONE = "done"
-    FAILED = "failed"          # it was refused for good, or every try failed
-    DEAD = "dead"              # the process died with it too often
-    HELD = "held"              # a value of its message could not be filled in, or nobody knows whether it went out
+    FAILED = "failed"  # it was refused for good, or every try failed
+    DEAD = "dead"  # the process died with it too often
+    HELD = "held"  # a value of its message could not be filled in, or nobody knows whether it went out
     SUPPRESSED = "suppressed"  # the rule is in mode test
     CANCELLED = "cancelled"
 

@@ -153,7 +153,8 @@ def _rule_json(rule: RulePlan) -> dict[str, Any]:
                 "to": action.to,
                 "request": action.request,
                 "gaps": [
-                    {"line": gap.line, "expression": gap.expression, "because": gap.because} for gap in action.gaps
+                    {"line": gap.line, "expression": gap.expression, "because": gap.because}
+                    for gap in action.gaps
                 ],
                 "held": action.held,
                 "idempotency_key": action.idempotency_key,

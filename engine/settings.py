@@ -78,7 +78,12 @@ class Settings:
 
 
 def read_settings(
-    text: str | bytes, file: Path, environment: Mapping[str, str], actions: Mapping[str, Action], *, lenient: bool = False
+    text: str | bytes,
+    file: Path,
+    environment: Mapping[str, str],
+    actions: Mapping[str, Action],
+    *,
+    lenient: bool = False,
 ) -> Settings:
     """The settings of a file. Raises `SettingsFaulty` with every fault.
 
@@ -96,7 +101,17 @@ def read_settings(
 class _Reader:
     """Reads the nodes of the settings file, section by section."""
 
-    SECTIONS = ("shop", "rules", "database", "listen", "sources", "connections", "network", "retention", "limits")
+    SECTIONS = (
+        "shop",
+        "rules",
+        "database",
+        "listen",
+        "sources",
+        "connections",
+        "network",
+        "retention",
+        "limits",
+    )
 
     def __init__(
         self,
@@ -135,7 +150,10 @@ class _Reader:
 
     def _public(self, connections: Connections) -> Connections:
         return {
-            kind: {name: public_facts(self.actions[kind].connection_fields, facts) for name, facts in named.items()}
+            kind: {
+                name: public_facts(self.actions[kind].connection_fields, facts)
+                for name, facts in named.items()
+            }
             for kind, named in connections.items()
         }
 
@@ -162,7 +180,9 @@ class _Reader:
                 continue
             near = next(iter(nearest(key, known)), None)
             mean = f". Did you mean `{near}`?" if near else f". There are {listing(known)}"
-            self.problems.error(entry.key.mark, f'there is no {what} called "{entry.key.text}"{mean}', near or "")
+            self.problems.error(
+                entry.key.mark, f'there is no {what} called "{entry.key.text}"{mean}', near or ""
+            )
         return found
 
     def _scalar(self, entry: Entry | None, default: str) -> str:
@@ -191,7 +211,7 @@ class _Reader:
         for node in nodes:
             if isinstance(node, ScalarNode):
                 text = self._expand(node)
-                if not text and not self.lenient:
+                if not node.text.strip():
                     self.problems.error(node.mark, f"{entry.key.text} has an empty entry")
                 texts.append(text)
             else:
@@ -208,7 +228,9 @@ class _Reader:
         try:
             timezone = ZoneInfo(zone)
         except (ZoneInfoNotFoundError, ValueError, OSError):
-            self.problems.error(found["timezone"].value.mark, f'"{zone}" is not a time zone', "America/New_York")
+            self.problems.error(
+                found["timezone"].value.mark, f'"{zone}" is not a time zone', "America/New_York"
+            )
             timezone = ZoneInfo("UTC")
         return Shop(
             name=self._scalar(found.get("name"), Shop().name),
@@ -220,7 +242,9 @@ class _Reader:
     def _currency(self, entry: Entry | None) -> str:
         code = self._scalar(entry, "USD").upper()
         if entry is not None and not (len(code) == 3 and code.isascii() and code.isalpha()):
-            self.problems.error(entry.value.mark, f'"{code}" is not a currency: write its three letters', "USD")
+            self.problems.error(
+                entry.value.mark, f'"{code}" is not a currency: write its three letters', "USD"
+            )
         return code
 
     def _locale(self, entry: Entry | None) -> str:
@@ -231,7 +255,9 @@ class _Reader:
             Locale.parse(text)
         except (UnknownLocaleError, ValueError):
             if entry is not None:
-                self.problems.error(entry.value.mark, f'"{text}" is not a known language and country', "en_US")
+                self.problems.error(
+                    entry.value.mark, f'"{text}" is not a known language and country', "en_US"
+                )
             return "en_US"
         return text
 
@@ -250,9 +276,13 @@ class _Reader:
         found = self._keys(entry.value, ("host", "port", "behind_proxy"), "setting of listen")
         port = self._scalar(found.get("port"), "8000")
         if not port.isdigit() or not 0 <= int(port) <= 65535:
-            self.problems.error(found["port"].value.mark, f'"{port}" is not a port: write a number up to 65535')
+            self.problems.error(
+                found["port"].value.mark, f'"{port}" is not a port: write a number up to 65535'
+            )
             port = "8000"
-        return Listen(self._scalar(found.get("host"), "127.0.0.1"), int(port), self._texts(found.get("behind_proxy")))
+        return Listen(
+            self._scalar(found.get("host"), "127.0.0.1"), int(port), self._texts(found.get("behind_proxy"))
+        )
 
     def _sources(self, entry: Entry | None) -> tuple[tuple[str, ...], Mapping[str, str]]:
         if entry is None:
@@ -266,13 +296,17 @@ class _Reader:
         for secret in secrets:
             if 0 < len(secret) < 16:
                 mark = found["secrets"].value.mark
-                self.problems.error(mark, "this secret is too short to be one: take at least 16 letters at random")
+                self.problems.error(
+                    mark, "this secret is too short to be one: take at least 16 letters at random"
+                )
         return secrets, {name: self._scalar(one, "") for name, one in api.items()}
 
     def _connections(self, entry: Entry | None) -> Connections:
         if entry is None:
             return {}
-        kinds = {word.replace(" ", "_"): word for word, action in self.actions.items() if action.connection_fields}
+        kinds = {
+            word.replace(" ", "_"): word for word, action in self.actions.items() if action.connection_fields
+        }
         found = self._keys(entry.value, tuple(kinds), "kind of connection")
         return {kinds[kind]: self._kind(kinds[kind], one) for kind, one in found.items()}
 
@@ -325,7 +359,9 @@ class _Reader:
     def _length(self, entry: Entry) -> timedelta | None:
         length = read_duration(self._scalar(entry, ""))
         if length is None:
-            self.problems.error(entry.value.mark, "this is not a length of time", f"{entry.key.text}: 90 days")
+            self.problems.error(
+                entry.value.mark, "this is not a length of time", f"{entry.key.text}: 90 days"
+            )
         return length
 
     def _largest(self, entry: Entry | None) -> int:
@@ -334,6 +370,8 @@ class _Reader:
         found = self._keys(entry.value, ("body",), "limit").get("body")
         text = self._scalar(found, "256000")
         if not text.isdigit() or int(text) < 1_000:
-            self.problems.error(entry.value.mark, "limits.body is a number of bytes, at least 1000", "body: 256000")
+            self.problems.error(
+                entry.value.mark, "limits.body is a number of bytes, at least 1000", "body: 256000"
+            )
             return 256_000
         return int(text)

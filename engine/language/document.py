@@ -16,6 +16,7 @@ import yaml
 
 from engine.language.blocks import check_blocks
 from engine.language.mend import MOST_SLIPS, mend
+from engine.language.page import Page
 from engine.language.node import Entry, MappingNode, Node, ScalarNode, SequenceNode, Style
 from engine.language.problem import Mark, Problems
 from engine.language.words import quoted
@@ -23,6 +24,8 @@ from engine.language.words import quoted
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 40
 MAX_NODES = 20_000
+MOST_TOLD = 100
+"""So many faults of one file are told at most."""
 
 _UNREADABLE = re.compile(
     "[^\t\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
@@ -45,10 +48,10 @@ def read_document(text: str | bytes, problems: Problems) -> MappingNode | None:
     node = _build(mend(source, problems), problems)
     if isinstance(node, MappingNode):
         check_blocks(node, problems)
-        return node
-    if not problems.broken:
+    elif not problems.broken:
         _not_a_block(node, problems)
-    return None
+    del problems.found[MOST_TOLD:]
+    return node if isinstance(node, MappingNode) else None
 
 
 def read_source(text: str | bytes, problems: Problems) -> str | None:
@@ -129,8 +132,9 @@ class _Stop(Exception):
 class _Builder:
     """Takes the parser's events one by one and keeps to the bounds."""
 
-    def __init__(self, lines: Sequence[str], problems: Problems) -> None:
-        self.lines = lines
+    def __init__(self, page: Page, problems: Problems) -> None:
+        self.page = page
+        self.lines = page.rows
         self.problems = problems
         self.open: list[_Open] = []
         self.root: Node | None = None
@@ -154,6 +158,8 @@ class _Builder:
             raise _Stop
 
     def _bounds(self, mark: Mark) -> None:
+        if len(self.problems.found) >= MOST_TOLD:
+            raise _Stop
         self.count += 1
         if self.count > MAX_NODES:
             self.problems.error(mark, f"this file has more than {MAX_NODES:,} values; the rest is not read")
@@ -216,20 +222,18 @@ class _Builder:
         return Mark(mark.line + 1, 1)
 
 
-def _build(source: str, problems: Problems) -> Node | None:
+def _build(page: Page, problems: Problems) -> Node | None:
     """The root node of a text; a sign inside a `[ ]` or `{ }` list that stops the parser is quoted and told."""
     for _ in range(MOST_SLIPS):
-        builder = _Builder(source.split("\n"), Problems(problems.file))
+        builder = _Builder(page, Problems(problems.file))
         try:
-            for event in cast("Iterable[yaml.Event]", yaml.parse(source, Loader=yaml.CSafeLoader)):
+            for event in cast("Iterable[yaml.Event]", yaml.parse("\n".join(page.rows), Loader=yaml.CSafeLoader)):
                 builder.take(event)
         except yaml.MarkedYAMLError as error:
-            mended = _sign_inside(source, _mark(error.problem_mark), problems)
-            if mended is None:
-                _unread(_mark(error.problem_mark), error.problem, builder.lines, problems)
-                return None
-            source = mended
-            continue
+            if _sign_inside(page, _mark(error.problem_mark), problems):
+                continue
+            _unread(_mark(error.problem_mark), error.problem, page.rows, problems)
+            return None
         except _Stop:
             builder.root = None
         problems.found += builder.problems.found
@@ -237,19 +241,18 @@ def _build(source: str, problems: Problems) -> Node | None:
     return None
 
 
-def _sign_inside(source: str, mark: Mark, problems: Problems) -> str | None:
-    """The text with a value in quotes whose first sign stopped the parser, None where that was not the cause."""
-    lines = source.split("\n")
-    row = lines[mark.line - 1] if mark.line <= len(lines) else ""
-    place = next(
-        (at for at in (mark.column - 1, mark.column - 2) if at >= 0 and _SIGN_IN_LIST.match(row, at)), None
-    )
+def _sign_inside(page: Page, mark: Mark, problems: Problems) -> bool:
+    """Put a value in quotes whose first sign stopped the parser, and tell it; False where that was not the cause."""
+    row = page.rows[mark.line - 1] if mark.line <= len(page.rows) else ""
+    places = (at for at in (mark.column - 1, mark.column - 2) if at >= 0 and _SIGN_IN_LIST.match(row, at))
+    place = next(places, None)
     if place is None:
-        return None
-    lines[mark.line - 1] = _with_quotes(row, place)
+        return False
+    mended = _with_quotes(row, place)
     message = f'"{row[place]}" at the start of a value has a special meaning in YAML. Quote the value'
-    problems.error(Mark(mark.line, place + 1), message, lines[mark.line - 1].strip())
-    return "\n".join(lines)
+    problems.error(page.original(Mark(mark.line, place + 1)), message, mended.strip())
+    page.change({mark.line - 1: mended})
+    return True
 
 
 def _with_quotes(row: str, place: int) -> str:

@@ -6,13 +6,11 @@ brackets. For null it answers null or nothing (`Missing`); it raises `ValueGap` 
 
 from __future__ import annotations
 
-import inspect
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from functools import cmp_to_key, lru_cache
+from functools import cmp_to_key, lru_cache, partial
 from itertools import islice
 from typing import Any, Final, TypeVar
 
@@ -23,20 +21,10 @@ from babel.numbers import format_currency, get_currency_precision
 from engine.language.amount import Amount, read_amount
 from engine.language.moment import read_moment
 from engine.language.plain import ELLIPSIS, whole_characters
-from engine.language.template_operators import (
-    amount_of,
-    at_least,
-    at_most,
-    comparable,
-    contained,
-    equal,
-    joined,
-    less,
-    more,
-    plus,
-    unequal,
-)
+from engine.language.template_helpers import Helper, noted_in
+from engine.language.template_operators import added, amount_of, comparable, joined
 from engine.language.template_run import Use
+from engine.language.template_tests import TESTS
 from engine.language.template_values import (
     MOST_VALUE_LETTERS,
     TOO_LONG,
@@ -50,52 +38,10 @@ from engine.language.template_values import (
     truth,
     written,
 )
-from engine.language.words import listing, nearest
-
-
-@dataclass(frozen=True, slots=True)
-class Helper:
-    """A filter or a test: its name, its help, an example, and the function behind it.
-
-    `takes_missing` says that it answers for what is not in the event too; for the others that is the answer.
-    """
-
-    name: str
-    help: str
-    example: str
-    call: Callable[..., Any]
-    parameters: tuple[inspect.Parameter, ...]
-    takes_missing: bool
-
-    def wrong_arguments(self, count: int, keywords: Sequence[str]) -> str:
-        """What is wrong with so many values and these names in its brackets, "" if nothing."""
-        names = [parameter.name for parameter in self.parameters]
-        if count > len(names):
-            return f"`{self.name}` takes {_values(len(names))} in brackets, and here are {count}"
-        for keyword in keywords:
-            if keyword not in names[count:]:
-                near = nearest(keyword, names)
-                known = f"did you mean `{near[0]}`?" if near else f"it has {listing(names) or 'none'}"
-                return f'`{self.name}` has no setting "{keyword}" here; {known}'
-        for parameter in self.parameters[count:]:
-            if parameter.default is parameter.empty and parameter.name not in keywords:
-                return f"`{self.name}` needs a value in brackets: {parameter.name}"
-        return ""
-
-    def named(self, values: Sequence[_T], keywords: Iterable[tuple[str, _T]]) -> dict[str, _T]:
-        """The values in its brackets by the names of its settings."""
-        return {
-            parameter.name: value for parameter, value in zip(self.parameters, values, strict=False)
-        } | dict(keywords)
-
-
-_T = TypeVar("_T")
-_F = TypeVar("_F", bound=Callable[..., Any])
+from engine.language.words import listing
 
 FILTERS: Final[dict[str, Helper]] = {}
 """Every filter by its names."""
-TESTS: Final[dict[str, Helper]] = {}
-"""Every test by its names."""
 
 MISSED: Final[Mapping[str, str]] = {
     "safe": "every value is made safe for where it goes; author's own marks stand outside of `{{ }}`",
@@ -114,32 +60,12 @@ MISSED: Final[Mapping[str, str]] = {
 """Filters that people know from elsewhere, and what to write here."""
 
 
-def _values(count: int) -> str:
-    return {0: "no value", 1: "at most 1 value"}.get(count, f"at most {count} values")
-
-
-def _helper(
-    table: dict[str, Helper], example: str, also: tuple[str, ...], takes_missing: bool
-) -> Callable[[_F], _F]:
-    def note(function: _F) -> _F:
-        name = function.__name__.strip("_")
-        parameters = tuple(inspect.signature(function).parameters.values())[2:]
-        help = inspect.getdoc(function) or ""
-        for one in (name, *also):
-            table[one] = Helper(one, help, example, function, parameters, takes_missing)
-        return function
-
-    return note
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def a_filter(example: str, *also: str, takes_missing: bool = False) -> Callable[[_F], _F]:
     """Makes a function of this module a filter, with an example for its help, and its other names."""
-    return _helper(FILTERS, example, also, takes_missing)
-
-
-def a_test(example: str, *also: str) -> Callable[[_F], _F]:
-    """Makes a function of this module a test, with an example for its help, and its other names."""
-    return _helper(TESTS, example, also, takes_missing=True)
+    return noted_in(FILTERS, example, also, takes_missing)
 
 
 # amounts and numbers
@@ -330,6 +256,7 @@ def capitalize(use: Use, value: object) -> object:
 @a_filter("{{ order.ship_address.city | title }}")
 def title(use: Use, value: object) -> object:
     """With a capital at the start of each word."""
+    use.run.spend(len(value) // (4 * _LETTERS_A_STEP) if isinstance(value, str) else 1)
     return _text(
         value, lambda text: re.sub(r"[^\W_]+(['’][^\W_]+)*", lambda word: word[0].capitalize(), text)
     )
@@ -364,11 +291,24 @@ def truncate(use: Use, value: object, length: object = 80, end: object = ELLIPSI
     if value is None:
         return None
     text, most, mark = written(value), _whole(length, 1, 10_000), written(end)
-    use.run.spend(min(most, len(text)) // 16)
-    characters = list(islice(whole_characters(text), most + 1))
+    characters = list(_paid(use, islice(whole_characters(text), most + 1)))
     if len(characters) <= most:
         return text
     return "".join(characters[: max(0, most - len(mark))]).rstrip() + mark
+
+
+def _paid(use: Use, pieces: Iterable[str]) -> Iterator[str]:
+    letters = 0
+    for piece in pieces:
+        letters += len(piece)
+        if letters >= _LETTERS_PAID:
+            use.run.spend(letters // _LETTERS_A_STEP)
+            letters = 0
+        yield piece
+
+
+_LETTERS_PAID: Final = 32
+_LETTERS_A_STEP: Final = 4
 
 
 @a_filter("{{ stock_item.variant.sku | split('|') | join(', ') }}")
@@ -485,8 +425,7 @@ def sum_(use: Use, value: object, attribute: object = None, start: object = 0) -
     total: object = start
     for item in _fields(use, value, attribute):
         if item is not None:
-            amount_of(item, str(attribute or ""))
-            total = plus(total, item, (use.called, str(attribute or "")))
+            total = added(total, item, (use.called, str(attribute or "")))
     return total
 
 
@@ -497,11 +436,9 @@ def sort(use: Use, value: object, reverse: object = False, attribute: object = N
         (item, found) for item, found in zip(_list(use, value), _fields(use, value, attribute), strict=True)
     ]
     known = [pair for pair in pairs if pair[1] is not None]
-    name = str(attribute or "")
-    order = cmp_to_key(lambda one, other: _compared(one[1], other[1], name))
-    return [item for item, _ in sorted(known, key=order, reverse=truth(reverse))] + [
-        item for item, found in pairs if found is None
-    ]
+    by_size = cmp_to_key(partial(_compared, name=str(attribute or "")))
+    known.sort(key=lambda pair: by_size(pair[1]), reverse=truth(reverse))
+    return [item for item, _ in known] + [item for item, found in pairs if found is None]
 
 
 def _compared(one: object, other: object, name: str) -> int:
@@ -561,153 +498,3 @@ def _field(item: object, attribute: object) -> object:
             return Missing(f"an item has no {attribute}")
         found = found[step]
     return found
-
-
-# tests
-
-
-@a_test("{% if order.gift_note is defined %}")
-def defined(use: Use, value: object) -> bool:
-    """Whether the event has the field, be it null or not."""
-    return not isinstance(value, Missing)
-
-
-@a_test("{% if order.gift_note is undefined %}")
-def undefined(use: Use, value: object) -> bool:
-    """Whether the event does not have the field at all."""
-    return isinstance(value, Missing)
-
-
-@a_test("{% if shipment.tracking is none %}", "null")
-def none(use: Use, value: object) -> bool:
-    """Whether the value is null."""
-    return value is None
-
-
-@a_test("{% if order.gift_note is present %}")
-def present(use: Use, value: object) -> bool:
-    """Whether there is something: not missing, not null, not an empty text, list or object."""
-    return not missing(use, value)
-
-
-@a_test("{% if order.gift_note is missing %}", "empty")
-def missing(use: Use, value: object) -> bool:
-    """Whether there is nothing: missing, null, or an empty text, list or object."""
-    return is_empty(value) or (isinstance(value, list | tuple | Mapping) and not value)
-
-
-@a_test("{% if loop.index is odd %}")
-def odd(use: Use, value: object) -> bool:
-    """Whether a number is odd."""
-    return amount_of(value, use.name).value % 2 == 1
-
-
-@a_test("{% if loop.index is even %}")
-def even(use: Use, value: object) -> bool:
-    """Whether a number is even."""
-    return amount_of(value, use.name).value % 2 == 0
-
-
-@a_test("{% if loop.index is divisibleby 3 %}")
-def divisibleby(use: Use, value: object, other: object) -> bool:
-    """Whether a number can be divided by another without a rest."""
-    divisor = amount_of(other).value
-    if not divisor:
-        raise ValueGap("division by zero")
-    return amount_of(value, use.name).value % divisor == 0
-
-
-@a_test("{% if order.total is number %}")
-def number_(use: Use, value: object) -> bool:
-    """Whether the value is a number or a text that is an amount."""
-    return isinstance(value, Amount) or read_amount(value) is not None
-
-
-@a_test("{% if order.number is string %}")
-def string(use: Use, value: object) -> bool:
-    """Whether the value is a text."""
-    return isinstance(value, str)
-
-
-@a_test("{% if order.line_items is sequence %}", "iterable")
-def sequence(use: Use, value: object) -> bool:
-    """Whether the value is a list."""
-    return isinstance(value, list | tuple)
-
-
-@a_test("{% if order.ship_address is mapping %}")
-def mapping(use: Use, value: object) -> bool:
-    """Whether the value is an object with fields."""
-    return isinstance(value, Mapping)
-
-
-@a_test("{% if order.subscription_order is true %}")
-def true(use: Use, value: object) -> bool:
-    """Whether the value is yes."""
-    return value is True
-
-
-@a_test("{% if order.subscription_order is false %}")
-def false(use: Use, value: object) -> bool:
-    """Whether the value is no."""
-    return value is False
-
-
-@a_test("{{ order.payments | selectattr('state', 'equalto', 'completed') | length }}", "eq")
-def equalto(use: Use, value: object, other: object) -> bool:
-    """Whether two values are equal; amounts count as numbers."""
-    return equal(value, other)
-
-
-@a_test("{{ order.payments | selectattr('state', 'ne', 'failed') | length }}")
-def ne(use: Use, value: object, other: object) -> bool:
-    """Whether two values differ."""
-    return unequal(value, other)
-
-
-@a_test("{{ order.line_items | selectattr('quantity', 'gt', 1) | length }}", "greaterthan")
-def gt(use: Use, value: object, other: object) -> bool:
-    """Whether the value is more than another."""
-    return more(value, other, (use.name, ""))
-
-
-@a_test("{{ order.line_items | selectattr('quantity', 'ge', 2) | length }}")
-def ge(use: Use, value: object, other: object) -> bool:
-    """Whether the value is at least another."""
-    return at_least(value, other, (use.name, ""))
-
-
-@a_test("{{ order.line_items | selectattr('quantity', 'lt', 2) | length }}", "lessthan")
-def lt(use: Use, value: object, other: object) -> bool:
-    """Whether the value is less than another."""
-    return less(value, other, (use.name, ""))
-
-
-@a_test("{{ order.line_items | selectattr('quantity', 'le', 1) | length }}")
-def le(use: Use, value: object, other: object) -> bool:
-    """Whether the value is at most another."""
-    return at_most(value, other, (use.name, ""))
-
-
-@a_test("{{ order.payments | selectattr('state', 'in', ['failed', 'invalid']) | length }}")
-def in_(use: Use, value: object, other: object) -> bool:
-    """Whether the value is among others."""
-    return contained(value, other, (use.name, ""))
-
-
-@a_test("{{ order.line_items | selectattr('sku', 'startingwith', 'gift-') | length }}")
-def startingwith(use: Use, value: object, other: object) -> bool:
-    """Whether a text starts with another."""
-    return isinstance(value, str) and value.startswith(written(other))
-
-
-@a_test("{{ order.line_items | selectattr('sku', 'endingwith', '-xl') | length }}")
-def endingwith(use: Use, value: object, other: object) -> bool:
-    """Whether a text ends with another."""
-    return isinstance(value, str) and value.endswith(written(other))
-
-
-@a_test("{{ order.line_items | selectattr('sku', 'containing', 'mug') | length }}")
-def containing(use: Use, value: object, other: object) -> bool:
-    """Whether a text holds another, or a list an item."""
-    return contained(other, value, ("", use.name))

@@ -8,13 +8,14 @@ fields of the event and nothing else. What is allowed still costs, so each rende
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import isfinite
 from typing import Final
 
 from jinja2 import nodes
 
-from engine.language.filters import FILTERS, MISSED, TESTS, Helper
+from engine.language.filters import FILTERS, MISSED
+from engine.language.template_helpers import Helper
 from engine.language.template_syntax import DEEPEST
+from engine.language.template_tests import TESTS
 from engine.language.template_values import LOOP_FIELDS
 from engine.language.words import listing, nearest
 
@@ -38,6 +39,9 @@ _STATEMENTS = (nodes.Template, nodes.Output, nodes.If, nodes.For, nodes.Assign)
 _HELPED = (nodes.Filter, nodes.Test, nodes.Keyword)
 ALLOWED: Final = frozenset((*_LITERALS, *_OPERATORS, *_LOOKUPS, *_STATEMENTS, *_HELPED))
 """The parts of Jinja that a template may use."""
+
+_LARGEST: Final = 10**100
+"""A number written in a template is smaller than this."""
 
 _FILES = "a template cannot read another file: write the text here"
 _MACROS = "there are no macros: write the text where it is wanted, or loop over a list"
@@ -206,7 +210,8 @@ class _Check:
             self.fault(node, message, f'a field with a dash is written ["{field}"]')
 
     def _const(self, node: nodes.Const) -> None:
-        if isinstance(node.value, float) and not isfinite(node.value):
+        value = node.value
+        if isinstance(value, int | float) and not abs(value) < _LARGEST:
             self.fault(node, "this number is too large", "")
 
     def _helper(self, node: nodes.Filter | nodes.Test, known: Mapping[str, Helper], kind: str) -> None:

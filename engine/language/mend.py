@@ -1,4 +1,4 @@
-"""Reads a file line by line, tells the slips in it, and hands back the text as it was probably meant."""
+"""Reads a file line by line, tells the slips in it, and hands back its rows as they were probably meant."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from engine.language import indentation, slips
-from engine.language.lines import Brackets, Line, indent_of
+from engine.language.lines import Brackets, Kind, Line, indent_of
 from engine.language.page import Page, Slip
 from engine.language.problem import Problems
 
@@ -15,7 +15,9 @@ MOST_SLIPS = 20
 
 _TRIES = 4
 
-_CHECKS: tuple[Callable[[Line, Page], Slip | None], ...] = (
+_Check = Callable[[Line, Page], Slip | None]
+
+_OF_LINES: tuple[_Check, ...] = (
     indentation.odd_indentation,
     slips.second_document,
     slips.key_sign,
@@ -26,28 +28,35 @@ _CHECKS: tuple[Callable[[Line, Page], Slip | None], ...] = (
     indentation.missing_blank,
     indentation.missing_colon,
     indentation.does_not_fit,
-    slips.comment_for_value,
-    slips.braces,
-    slips.comparison,
-    slips.negation,
-    slips.named_block,
-    slips.sign,
-    slips.colon_inside,
-    slips.eaten,
-    slips.bad_escape,
-    slips.quote_ends_early,
-    slips.list_ends_early,
 )
+"""What is looked for in every line, in this order: where a line stands comes before what it says."""
+
+_OF_VALUES: dict[Kind, tuple[_Check, ...]] = {
+    "none": (slips.comment_for_value,),
+    "plain": (
+        slips.braces,
+        slips.comparison,
+        slips.negation,
+        slips.named_block,
+        slips.sign,
+        slips.colon_inside,
+        slips.eaten,
+    ),
+    "quoted": (slips.bad_escape, slips.quote_ends_early),
+    "list": (slips.braces, slips.list_ends_early),
+    "block": (slips.comparison,),
+}
+"""What is looked for in a value, by what it begins like."""
 
 
-def mend(source: str, problems: Problems) -> str:
-    """The text with its slips mended in memory, row by row; each is told as an error with its remedy."""
+def mend(source: str, problems: Problems) -> Page:
+    """The rows of a text with the slips in them mended in memory; each is told as an error with its remedy."""
     names = frozenset(re.findall(r"(?<!\S)&([\w-]+)", source))
     walk = _Walk(Page(source.split("\n"), names=names), problems)
     row = 0
     while row < len(walk.page.rows):
         row = walk.step(row)
-    return "\n".join(walk.page.rows)
+    return walk.page
 
 
 def _tidied(raw: str) -> str:
@@ -67,6 +76,8 @@ class _Walk:
 
     def step(self, row: int) -> int:
         """Read the line in this row, and return the row to read next: after a slip, that below the last line read."""
+        if not self.page.rows[row]:
+            return row + 1
         if "\t" in self.page.rows[row]:
             self.page.change({row: _tidied(self.page.rows[row])})
         line = self.page.line(row)
@@ -84,12 +95,15 @@ class _Walk:
         tries = self.tries[line.number] = self.tries.get(line.number, 0) + 1
         if self.told >= MOST_SLIPS or tries > _TRIES:
             return None
-        found = (check(line, self.page) for check in _CHECKS)
-        return next((slip for slip in found if slip is not None), None)
+        for check in (*_OF_LINES, *_OF_VALUES[line.value.kind]):
+            slip = check(line, self.page)
+            if slip is not None:
+                return slip
+        return None
 
     def _tell(self, slip: Slip) -> None:
         self.told += 1
-        self.problems.error(slip.mark, slip.message, slip.hint)
+        self.problems.error(self.page.original(slip.mark), slip.message, slip.hint)
 
     def _after(self, line: Line) -> int:
         """The row after a line's value, which may go on over several."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from os.path import commonprefix
 
 from engine.language.lines import Line, indent_of, read_line
 from engine.language.problem import Mark
@@ -50,6 +51,7 @@ class Page:
     above: Line | None = None
     names: frozenset[str] = frozenset()
     _read: dict[int, Line] = field(default_factory=dict)
+    _moves: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
 
     def line(self, row: int) -> Line:
         """Read a row."""
@@ -59,10 +61,20 @@ class Page:
         return found
 
     def change(self, rows: Mapping[int, str]) -> None:
-        """Put other texts into some rows."""
+        """Put other texts into some rows, and remember by how much that moves what stood in them."""
         for row, text in rows.items():
+            move = _moved(self.rows[row], text)
+            if move is not None:
+                self._moves.setdefault(row, []).append(move)
             self.rows[row] = text
             self._read.pop(row, None)
+
+    def original(self, mark: Mark) -> Mark:
+        """Where a place in these rows stands in the file as it was written."""
+        column = mark.column - 1
+        for start, by in reversed(self._moves.get(mark.line - 1, ())):
+            column = max(start, column - by) if column >= start else column
+        return Mark(mark.line, column + 1)
 
     def following(self, line: Line) -> Iterator[Line]:
         """The lines after this one that hold something."""
@@ -168,3 +180,13 @@ class Page:
             top.last = line
         else:
             self.levels.append(Level(column, is_list, line))
+
+
+def _moved(old: str, new: str) -> tuple[int, int] | None:
+    """From which column on, and by how many columns, a change moves the text behind it; None for other changes."""
+    same = len(commonprefix([old, new]))
+    if old[same:].strip() and old[same:] in new[same:]:
+        return same, new.index(old[same:], same) - same
+    if new[same:].strip() and old.endswith(new[same:]):
+        return same, len(new) - len(old)
+    return None

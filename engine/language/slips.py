@@ -13,6 +13,7 @@ _SIGNS = "*&!@%`,]}|>"
 _COMPARISON = re.compile(r"(?P<sign>>=|>)[ \t]*(?P<than>.*)")
 _WORDS = {">": "more than", ">=": "at least"}
 _MARKER = re.compile(r"(?:---|\.\.\.)(?=[ \t]|$)")
+_DEEPEST_LIST = 40
 _SETTING = re.compile(r"\s*(?:- +)*[\w.$][\w.$ -]*:(?=\s|$)")
 _BAD_ESCAPE = re.compile(r'\\(?![0abtnvfre "/\\N_LP\t]|x[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|$)')
 
@@ -289,12 +290,7 @@ def list_ends_early(line: Line, page: Page) -> Slip | None:
     end = brackets.feed(line.raw, value.column)
     row = line.number - 1
     last = line.raw
-    while (
-        end is None
-        and brackets.wrong is None
-        and brackets.braces is None
-        and _goes_on(page, row + 1, line, last)
-    ):
+    while end is None and not _wrong(brackets) and _goes_on(page, row + 1, line, last):
         row += 1
         last = page.rows[row]
         end = brackets.feed(last)
@@ -305,6 +301,10 @@ def list_ends_early(line: Line, page: Page) -> Slip | None:
     if end is None:
         return _never_closed(line, page, brackets)
     return _behind(line, page, row, end)
+
+
+def _wrong(brackets: Brackets) -> bool:
+    return brackets.wrong is not None or brackets.braces is not None or len(brackets.closers) > _DEEPEST_LIST
 
 
 def _goes_on(page: Page, row: int, line: Line, last: str) -> bool:

@@ -13,9 +13,11 @@ from typing import Any, Final
 from jinja2 import nodes
 
 from engine.language import template_operators as operators
-from engine.language.filters import FILTERS, TESTS
+from engine.language.filters import FILTERS
+from engine.language.template_lookup import Step, chain, from_root, from_value, name_of, path_text, stepped
 from engine.language.template_run import HOLE, UNSET, Evaluate, Run, Use
 from engine.language.template_syntax import Source
+from engine.language.template_tests import TESTS
 from engine.language.template_values import (
     LOOP_FIELDS,
     MOST_VALUE_LETTERS,
@@ -25,13 +27,10 @@ from engine.language.template_values import (
     TooMuch,
     ValueGap,
     inserted,
-    is_empty,
     kind,
     truth,
 )
-from engine.language.words import plural as counted
 
-Step = str | int
 Write = Callable[[Run], None]
 """A compiled part of a message: writes itself."""
 
@@ -42,7 +41,7 @@ class Soft:
 
 SOFT: Final = Soft()
 
-_NODES_A_STEP: Final = 16
+_NODES_A_STEP: Final = 6
 BROKEN: Final = "it cannot be worked out"
 """The reason where Python itself refuses a value."""
 
@@ -71,48 +70,6 @@ _COMPARE: Final[Mapping[str, operators.Compare]] = {
     "in": operators.contained,
     "notin": operators.not_contained,
 }
-
-
-def chain(node: nodes.Node) -> tuple[nodes.Node, tuple[Step, ...]]:
-    """What a lookup such as `order.line_items[0].name` starts from, and its steps."""
-    steps: list[Step] = []
-    while True:
-        if isinstance(node, nodes.Getattr):
-            steps.append(node.attr)
-        elif isinstance(node, nodes.Getitem) and (step := _step(node.arg)) is not None:
-            steps.append(step)
-        else:
-            return node, tuple(reversed(steps))
-        node = node.node
-
-
-def _step(node: nodes.Node) -> Step | None:
-    """The step that a literal in [ ] is, None for anything else."""
-    if isinstance(node, nodes.Neg):
-        step = _step(node.node)
-        return -step if isinstance(step, int) else None
-    plain = (
-        isinstance(node, nodes.Const)
-        and isinstance(node.value, str | int)
-        and not isinstance(node.value, bool)
-    )
-    return node.value if plain else None  # type: ignore[attr-defined]
-
-
-def path_text(name: str, steps: Sequence[Step]) -> str:
-    """A lookup as people write it."""
-    for step in steps:
-        if isinstance(step, int):
-            name += f"[{step}]"
-        else:
-            name += f".{step}" if step.isidentifier() else f'["{step}"]'
-    return name
-
-
-def name_of(node: nodes.Node) -> str:
-    """How the author named a value: its lookup, "" for a longer expression."""
-    start, steps = chain(node)
-    return path_text(start.name, steps) if isinstance(start, nodes.Name) else ""
 
 
 class Code:
@@ -384,23 +341,23 @@ class Code:
             place = self._find(start.name)
             if place is not None:
                 return self._lookup_set(start.name, place, steps)
-            return _from_root(start.name, (start.name, *steps))
-        return _from(self.expression(start), "", steps)
+            return from_root(start.name, (start.name, *steps))
+        return from_value(self.expression(start), "", steps)
 
     def _lookup_set(self, name: str, place: int, steps: tuple[Step, ...]) -> Evaluate:
         if name == "loop" and isinstance(steps[0], str):
             asked = LOOP_FIELDS[steps[0]]
             loop: Evaluate = lambda run: asked(run.names[place])  # noqa: E731
-            return _from(loop, path_text(name, steps[:1]), steps[1:]) if steps[1:] else loop
-        return _from(self._name_set(name, place), name, steps)
+            return from_value(loop, path_text(name, steps[:1]), steps[1:]) if steps[1:] else loop
+        return from_value(self._name_set(name, place), name, steps)
 
     def _name(self, node: nodes.Name) -> Evaluate:
         place = self._find(node.name)
-        return _from_root(node.name, (node.name,)) if place is None else self._name_set(node.name, place)
+        return from_root(node.name, (node.name,)) if place is None else self._name_set(node.name, place)
 
     def _name_set(self, name: str, place: int) -> Evaluate:
         """A name that the template sets; until it has, the event's field of that name."""
-        unset = _from_root(name, (name,))
+        unset = from_root(name, (name,))
 
         def look(run: Run) -> Any:
             value = run.names[place]
@@ -470,7 +427,12 @@ class Code:
         if isinstance(node, nodes.Or):
             return lambda run: found if truth(found := left(run)) else right(run)
         calculate = _BINARY[type(node)]
-        return lambda run: calculate(left(run), right(run), names)
+
+        def work(run: Run) -> object:
+            run.spend(1)
+            return calculate(left(run), right(run), names)
+
+        return work
 
     def _sign(self, node: nodes.UnaryExpr) -> Evaluate:
         evaluate, name = self.expression(node.node), name_of(node.node)
@@ -591,80 +553,6 @@ def _price(parts: Sequence[nodes.Node]) -> int:
 
 def _nothing(run: Run) -> None:
     return None
-
-
-def _from_root(name: str, path: tuple[Step, ...]) -> Evaluate:
-    """A lookup in the event."""
-
-    def look(run: Run) -> Any:
-        value: Any = run.root
-        try:
-            for step in path:
-                value = value[step]
-        except (KeyError, IndexError, TypeError):
-            return _slowly(run.root, "", path)
-        return value
-
-    return look
-
-
-def _from(evaluate: Evaluate, name: str, steps: tuple[Step, ...]) -> Evaluate:
-    """A lookup in a value that the template worked out."""
-
-    def look(run: Run) -> Any:
-        start = value = evaluate(run)
-        try:
-            for step in steps:
-                value = value[step]
-        except (KeyError, IndexError, TypeError):
-            return _slowly(start, name, steps)
-        return value
-
-    return look
-
-
-def _slowly(value: Any, name: str, steps: Sequence[Step]) -> Any:
-    """A lookup step by step, which can tell what is not there."""
-    for step in steps:
-        value = stepped(value, step, name)
-        name = path_text(name, (step,)) if name else str(step)
-    return value
-
-
-def stepped(value: Any, step: Step, name: str) -> Any:
-    """One step into a value, which is called `name`; `Missing`, with the reason, where it leads nowhere."""
-    if isinstance(value, Missing):
-        return value
-    called = name or "the value"
-    if isinstance(value, Mapping):
-        key = str(step)
-        if key in value:
-            return value[key]
-        return Missing(
-            f"{path_text(name, (key,))} is not in this event" if name else f"there is no {key} in this event"
-        )
-    if isinstance(step, int) and isinstance(value, list | tuple | str):
-        return _place_in(value, step, called)
-    if is_empty(value):
-        return Missing(f"{called} is empty, so it has no {_ordinal(step)}")
-    if isinstance(value, list | tuple):
-        return Missing(f"{called} is a list: name one of its items, as in {path_text(called, (0, step))}")
-    return Missing(f"{called} is {kind(value)}, so it has no {_ordinal(step)}")
-
-
-def _place_in(value: Sequence[Any], place: int, called: str) -> Any:
-    if -len(value) <= place < len(value):
-        return value[place]
-    if not value:
-        return Missing(f"{called} is empty, so it has no {_ordinal(place)}")
-    return Missing(f"{called} has only {counted(len(value), 'item')}, so it has no {_ordinal(place)}")
-
-
-def _ordinal(step: Step) -> str:
-    """What a step leads to: `first item`, `item 5`, or the name of a field."""
-    if isinstance(step, str):
-        return step
-    return {0: "first item", 1: "second item", -1: "last item"}.get(step, f"item [{step}]")
 
 
 _EXPRESSIONS: Final[dict[type[nodes.Node], Callable[[Code, Any], Evaluate]]] = {

@@ -12,7 +12,7 @@ from jinja2 import nodes
 from engine.language.filters import FILTERS
 from engine.language.guard import arguments
 from engine.language.problem import Mark
-from engine.language.template_code import Step, chain, path_text
+from engine.language.template_lookup import Step, chain, path_text
 from engine.language.template_syntax import Source
 
 Path = tuple[str | int | None, ...]

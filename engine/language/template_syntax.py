@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from jinja2 import Environment, TemplateSyntaxError, nodes
-from jinja2.lexer import Lexer
+from jinja2.lexer import Lexer, TokenStream
 from jinja2.parser import Parser
 
 from engine.language.node import ScalarNode
@@ -22,6 +22,9 @@ from engine.language.words import listing, nearest
 
 DEEPEST: Final = 40
 """The parts of a template stand in one another at most this deep."""
+
+MOST_TOKENS: Final = 8_000
+"""So many words and signs are read of a template, and no more."""
 
 _BEGINS: Final = ("variable_begin", "block_begin", "comment_begin", "raw_begin")
 _ENDS: Final = ("variable_end", "block_end", "comment_end", "raw_end")
@@ -49,8 +52,7 @@ class Span:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """One token of the lexer with its place in the text."""
 
     place: int
@@ -85,6 +87,14 @@ class _Environment(Environment):
 
 _ENVIRONMENT: Final = _Environment(keep_trailing_newline=True)
 _LEXER: Final = _Lexer(_ENVIRONMENT)
+
+
+class _Parser(Parser):
+    """Jinja's parser over tokens that are there already."""
+
+    def __init__(self, tokens: Iterable[Token]) -> None:
+        super().__init__(_ENVIRONMENT, "")
+        self.stream = TokenStream(_LEXER.wrap(tokens), None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,12 +132,18 @@ class Source:
 
     def mark(self, node: nodes.Node) -> Mark:
         """The place of a node in the file."""
-        return self.places.mark(node.lineno)
+        return self.places.mark(self._place(node))
+
+    def _place(self, node: nodes.Node) -> int:
+        if node.lineno is None:  # the parser does not say where `autoescape` stands, only where its inside does
+            return next((child.lineno for child in node.iter_child_nodes()), 0)
+        return node.lineno
 
     def words(self, node: nodes.Node) -> str:
         """The expression a node belongs to, as its author wrote it."""
-        at = bisect_right(self.spans, node.lineno, key=lambda span: span.start) - 1
-        if at < 0 or self.spans[at].end <= node.lineno:
+        place = self._place(node)
+        at = bisect_right(self.spans, place, key=lambda span: span.start) - 1
+        if at < 0 or self.spans[at].end <= place:
             return self.text.strip()
         span = self.spans[at]
         text = self.text[span.inside : span.inside_end].strip()
@@ -157,13 +173,17 @@ def read_expression(node: ScalarNode) -> Source:
 
 def _read(node: ScalarNode, state: str | None) -> Source:
     text, places = _text(node), Places.of(node)
+    tokens: list[Token] = []
     try:
-        tokens = [Token(*token) for token in _LEXER.tokeniter(text, None, state=state)]
+        for token in _LEXER.tokeniter(text, None, state=state):
+            tokens.append(Token(*token))
+            if len(tokens) > MOST_TOKENS:
+                raise TemplateFault(token[0], "this template is too long to be a message: it has too many parts")
         _not_too_deep(tokens)
-        parser = Parser(_ENVIRONMENT, text, state=state)
+        parser = _Parser(tokens)
         tree = parser.parse() if state is None else _expression(parser)
     except TemplateSyntaxError as error:
-        raise _in_plain_words(error, text, _spans_so_far(text)) from None
+        raise _in_plain_words(error, text, list(_spans(tokens))) from None
     except (RecursionError, ValueError, OverflowError):
         # Python's own limits: brackets without end, a number of more digits than it reads.
         raise TemplateFault(0, "this is nested too deeply or has a number that is too long") from None
@@ -205,17 +225,6 @@ def _spans(tokens: list[Token]) -> Iterator[Span]:
             begin = None
 
 
-def _spans_so_far(text: str) -> list[Span]:
-    """The braces before a fault, which ends the lexer's work."""
-    tokens: list[Token] = []
-    try:
-        for token in _LEXER.tokeniter(text, None):
-            tokens.append(Token(*token))
-    except TemplateSyntaxError:
-        pass  # it is being told already
-    return list(_spans(tokens))
-
-
 # what is wrong, in plain words
 
 _TAGS: Final = ("if", "elif", "else", "endif", "for", "endfor", "set", "raw", "endraw")
@@ -233,6 +242,7 @@ _SIGNS: Final = {
     "'": "a closing ' is missing",
     '"': 'a closing " is missing',
 }
+_NOTHING: Final = "there is nothing where a value is wanted"
 _FROM: Final = re.compile(r"got '(.*)'$", re.DOTALL)
 
 
@@ -306,7 +316,9 @@ def _not_closed(place: int, message: str, text: str, spans: list[Span]) -> Templ
 
 
 def _brace_not_closed(place: int, message: str, text: str, spans: list[Span]) -> TemplateFault:
-    start = max(text.rfind("{{", 0, place), text.rfind("{%", 0, place), 0)
+    start = max(text.rfind("{{", 0, place), text.rfind("{%", 0, place))
+    if start < 0:  # a formula
+        return TemplateFault(place, _NOTHING)
     end = "%}" if text.startswith("{%", start) else "}}"
     return TemplateFault(start, f"`{text[start : start + 2]}` is never closed", f"write {end} behind it")
 
@@ -327,7 +339,7 @@ def _not_expected(place: int, message: str, text: str, spans: list[Span]) -> Tem
 def _nothing_there(place: int, message: str, text: str, spans: list[Span]) -> TemplateFault:
     if message.endswith("'end of template'"):
         return _brace_not_closed(place, message, text, spans)
-    return TemplateFault(place, "there is nothing where a value is wanted", "")
+    return TemplateFault(place, _NOTHING)
 
 
 def _comment(place: int, message: str, text: str, spans: list[Span]) -> TemplateFault:

@@ -70,7 +70,9 @@ class Rulebook:
 
     def _joined_names(self, event_type: str) -> frozenset[str]:
         return frozenset(
-            path.partition(".")[0] for source in self.sources.values() for path in source.joined_fields(event_type)
+            path.partition(".")[0]
+            for source in self.sources.values()
+            for path in source.joined_fields(event_type)
         )
 
     def wants(self, source: str, event_type: str, payload: Callable[[], Payload]) -> Wants:

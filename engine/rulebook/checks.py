@@ -7,7 +7,7 @@ order system may grow new ones.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,9 @@ from engine.sources.base import EventType, FieldInfo
 
 if TYPE_CHECKING:
     from engine.rulebook.loader import Language
+
+COLLECTING = ("digest", "over")
+"""The words after which a message speaks of several events: `events`, `count`, `first` and `last`."""
 
 Check = Callable[["Context"], None]
 CHECKS: list[Check] = []
@@ -67,14 +70,17 @@ class Context:
 
     @cached_property
     def reads(self) -> tuple[Read, ...]:
-        """Every field that a message of the rule prints."""
-        return tuple(
+        """Every field that a message of the rule prints; of collected events, the fields of each of them."""
+        reads = (
             read
             for action in self.rule.actions
             for value in action.values.values()
             for template in value.templates()
             for read in template.reads
         )
+        if not any(word.word in COLLECTING for word in self.rule.postponed):
+            return tuple(reads)
+        return tuple(replace(read, path=_of_one(read.path)) for read in reads)
 
 
     @cached_property
@@ -87,6 +93,13 @@ class Context:
     def seen_empty(self, info: FieldInfo) -> bool:
         """Whether a field that may be empty is so in a sample of the rule's events."""
         return info.nullable and any(_is_empty_in(event.sample, info.path) for event in self.types)
+
+
+def _of_one(path: tuple[str | int | None, ...]) -> tuple[str | int | None, ...]:
+    """What a message says of collected events as it would say it of one: `events[*].order.total` is `order.total`."""
+    if path[:1] == ("events",):
+        return path[2:]
+    return path[1:] if path[:1] in (("first",), ("last",), ("count",)) else path
 
 
 def _is_empty_in(sample: Mapping[str, Any], path: str) -> bool:

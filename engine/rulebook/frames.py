@@ -137,7 +137,9 @@ def verdict_of(event: Event, plan: Plan, teaches: Mapping[str, str]) -> Verdict:
     """A plan as a verdict: outcomes other than "does not fire", and what is due."""
     return Verdict(
         id=event.id,
-        outcomes={rule.id: rule.outcome.value for rule in plan.rules if rule.outcome is not Outcome.DOES_NOT_FIRE},
+        outcomes={
+            rule.id: rule.outcome.value for rule in plan.rules if rule.outcome is not Outcome.DOES_NOT_FIRE
+        },
         due=[
             Due(
                 rule=rule.id,
@@ -162,4 +164,3 @@ def held_reason(gaps: Iterable[Gap]) -> str:
     """Why a message with gaps waits for a person, in one sentence."""
     told = "; ".join(f"line {gap.line}: {gap.because}" for gap in gaps)
     return f"a value could not be filled in ({told})"
-

@@ -62,7 +62,9 @@ class Rule:
     @property
     def roots(self) -> frozenset[str]:
         """The first names of all fields that its conditions and messages look at."""
-        steps = [leaf.path.steps for condition in self.judges for leaf in condition.leaves() if leaf.path.steps]
+        steps = [
+            leaf.path.steps for condition in self.judges for leaf in condition.leaves() if leaf.path.steps
+        ]
         steps += [
             read.path
             for action in self.actions

@@ -28,7 +28,9 @@ class _Plain(logging.Formatter):
 
 
 def _visible(text: str) -> str:
-    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+    return "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text
+    )
 
 
 def log_to_stderr(hidden: Iterable[str], level: int = logging.INFO) -> None:

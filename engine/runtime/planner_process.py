@@ -196,7 +196,9 @@ def judge_one(job: Job, book: Rulebook, now: datetime) -> Verdict:
         verdict = verdict_of(event, plan(event, book, memory_of(job), now), teaches)
         repeated = repeated_keys(job.body)
         if repeated:
-            return structs.replace(verdict, warning=f"its body says {', '.join(repeated)} more than once; the last counted")
+            return structs.replace(
+                verdict, warning=f"its body says {', '.join(repeated)} more than once; the last counted"
+            )
         return verdict
     except MemoryError:
         return Verdict(job.id, error="judging it took more memory than a rule may have")
@@ -234,7 +236,16 @@ def _limit() -> None:
     sys.addaudithook(_refuse)
 
 
-_REFUSED = ("socket.", "subprocess.", "os.exec", "os.system", "os.fork", "os.posix_spawn", "os.kill", "shutil.")
+_REFUSED = (
+    "socket.",
+    "subprocess.",
+    "os.exec",
+    "os.system",
+    "os.fork",
+    "os.posix_spawn",
+    "os.kill",
+    "shutil.",
+)
 
 
 def _refuse(event: str, args: tuple[object, ...]) -> None:

@@ -79,6 +79,10 @@ class Refused(Exception):
         self.body = body
 
 
+class SenderGone(Exception):
+    """The sender closed the connection before its body was here."""
+
+
 class Receiver:
     """Answers the requests of one source. `secrets` are the texts of which a request must show one."""
 
@@ -105,32 +109,33 @@ class Receiver:
     async def answer(self, scope: Scope, receive: Receive, send: Send, given: bytes = b"") -> None:
         """Answer one request; `given` is the secret in its address, percent signs still in place."""
         began = perf_counter()
-        if scope["method"] != "POST":
-            await self._turn_away(send, 405, ((b"allow", b"POST"),))
-            return
         headers: dict[bytes, bytes] = dict(scope["headers"])
-        if not self._authentic(given, headers):
+        if scope["method"] != "POST":
+            await self._turn_away(send, 405, headers=((b"allow", b"POST"),))
+        elif not self._authentic(given, headers):
             await self._turn_away(send, 401)
-            return
-        kept = {
-            name: headers[raw][:LONGEST_HEADER].decode("latin-1") for raw, name in _KEPT if raw in headers
-        }
-        received_at = self._clock()
+        else:
+            await self._take(headers, receive, send, began)
+
+    async def _take(self, headers: Mapping[bytes, bytes], receive: Receive, send: Send, began: float) -> None:
+        """Read, keep and acknowledge what the right sender sends."""
+        kept, received_at = _kept(headers), self._clock()
         try:
-            body = await self._body(headers, receive)
-            if body is None:
-                self._metrics.refused("gone")
-                return
+            encoding = self._encoding(headers)
+            body = await self._whole(receive)
+            if encoding:
+                body = self._unpacked(body, encoding)
             reading = self._read(body, kept)
             appended = await self._store.append(self._arrival(reading, body, kept), received_at)
         except Refused as refusal:
             await self._refuse(send, refusal, kept, received_at)
         except StoreUnavailable as reason:
             await self._unavailable(send, reason)
+        except SenderGone:
+            self._metrics.refused("gone")
         else:
-            await _reply(
-                send, 202, b'{"event":"%b","repeat":%b}' % (appended.id.encode(), _TRUTH[appended.repeat])
-            )
+            answer = b'{"event":"%b","repeat":%b}' % (appended.id.encode(), _TRUTH[appended.repeat])
+            await _reply(send, 202, answer)
             type = reading.type if reading.known else "unknown"
             self._metrics.received(type, appended.repeat, perf_counter() - began)
 
@@ -146,8 +151,8 @@ class Receiver:
                 right |= compare_digest(secret, credential)
         return right
 
-    async def _body(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes | None:
-        """The unpacked body, or None when the sender went away."""
+    def _encoding(self, headers: Mapping[bytes, bytes]) -> str:
+        """How the body is packed, "" for not at all; refuses by its headers what need not be read."""
         if headers.get(b"content-type", b"")[:10].lower() == b"multipart/":
             raise Refused(415, "content type", "The body is a form of several parts; JSON was expected.")
         length = headers.get(b"content-length", b"")
@@ -155,20 +160,18 @@ class Receiver:
             raise self._too_large(f"The body has {int(length):,} bytes")
         encoding = headers.get(b"content-encoding", b"").decode("latin-1").strip().lower()
         if encoding and encoding not in PACKINGS:
-            raise Refused(
-                415, "packing", f"A body packed with {encoding[:40]!r} cannot be read; use gzip or none."
-            )
-        packed = await self._whole(receive)
-        return self._unpacked(packed, encoding) if encoding and packed is not None else packed
+            reason = f"A body packed with {encoding[:40]!r} cannot be read; use gzip or none."
+            raise Refused(415, "packing", reason)
+        return encoding
 
-    async def _whole(self, receive: Receive) -> bytes | None:
+    async def _whole(self, receive: Receive) -> bytes:
         """All of the body as it comes, as long as it stays under the limit; how long it may take, the protocol says."""
         body = bytearray()
         more = True
         while more:
             message = await receive()
             if message["type"] != "http.request":
-                return None
+                raise SenderGone
             body += message.get("body", b"")
             if len(body) > self._limit:
                 raise self._too_large(f"The body has more than {self._limit:,} bytes")
@@ -223,17 +226,17 @@ class Receiver:
             return
         log.warning("a body for %s was set aside: %s", self.name, reason)
         self._metrics.quarantined(refusal.kind)
-        await self._turn_away(send, refusal.status, body=_encode({"error": reason}))
+        await self._turn_away(send, refusal.status, _encode({"error": reason}))
 
     async def _unavailable(self, send: Send, reason: StoreUnavailable) -> None:
         log.error(
             "an event for %s could not be kept, its sender is asked to send it again: %s", self.name, reason
         )
         body = _encode({"error": "The event could not be kept just now. Send it again."})
-        await self._turn_away(send, 503, ((b"retry-after", b"%d" % RETRY_AFTER),), body)
+        await self._turn_away(send, 503, body, headers=((b"retry-after", b"%d" % RETRY_AFTER),))
 
     async def _turn_away(
-        self, send: Send, status: int, headers: Iterable[tuple[bytes, bytes]] = (), body: bytes = b""
+        self, send: Send, status: int, body: bytes = b"", headers: Iterable[tuple[bytes, bytes]] = ()
     ) -> None:
         self._metrics.refused(str(status))
         await _reply(send, status, body, headers)
@@ -277,6 +280,11 @@ async def _reply(
         head.append(_JSON)
     await send({"type": "http.response.start", "status": status, "headers": head})
     await send({"type": "http.response.body", "body": body})
+
+
+def _kept(headers: Mapping[bytes, bytes]) -> dict[str, str]:
+    """What is kept of a request's headers."""
+    return {name: headers[raw][:LONGEST_HEADER].decode("latin-1") for raw, name in _KEPT if raw in headers}
 
 
 def _kind(reason: Unreadable) -> str:

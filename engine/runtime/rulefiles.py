@@ -74,7 +74,9 @@ def _doubtful(known: Texts, seen: Texts) -> bool:
     return any(len(seen.get(name, "")) < len(text) / 2 for name, text in known.items())
 
 
-async def changes(folder: Path, known: Texts, stop: asyncio.Event, wait: Wait = asyncio.sleep) -> AsyncIterator[Texts]:
+async def changes(
+    folder: Path, known: Texts, stop: asyncio.Event, wait: Wait = asyncio.sleep
+) -> AsyncIterator[Texts]:
     """The folder's new texts after each change, until told to stop.
 
     The folder is also looked at every five seconds, for file systems that tell nobody of changes.

@@ -153,7 +153,9 @@ class Worker:
                 await self._store.set_aside(event.id, f"{reason}, {STARTS} times")
                 self._metrics.set_aside()
 
-    async def _record(self, batch: Sequence[StoredEvent], verdicts: Verdicts, book: Rulebook, now: datetime) -> None:
+    async def _record(
+        self, batch: Sequence[StoredEvent], verdicts: Verdicts, book: Rulebook, now: datetime
+    ) -> None:
         await self._store.keep_rulebook(book.hash, book.texts, now)
         judged = []
         for event, verdict in zip(batch, verdicts.verdicts, strict=True):

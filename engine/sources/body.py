@@ -191,10 +191,10 @@ def _check_shape(text: bytes) -> None:
     marks = _unescaped(text).translate(None, _NOT_MARKS)
     bare = _unquoted(marks.replace(b'""', b""))
     brackets = bare.translate(None, _NOT_BRACKETS)
-    if len(brackets) // 2 + bare.count(b",") > MAX_VALUES:
-        raise Malformed(f"The JSON holds more than {MAX_VALUES:,} values.", "limit")
     if max(accumulate(map(_STEPS.__getitem__, brackets)), default=0) > MAX_DEPTH:
         raise Malformed(f"The JSON is nested more than {MAX_DEPTH} levels deep.", "limit")
+    if len(brackets) // 2 + bare.count(b",") > MAX_VALUES:
+        raise Malformed(f"The JSON holds more than {MAX_VALUES:,} values.", "limit")
 
 
 def _check_digits(text: bytes) -> None:

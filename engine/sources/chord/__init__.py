@@ -254,7 +254,7 @@ def _unnamed(object: str, identity: bytes) -> str:
 
 
 def _shipments(order: _Order) -> tuple[str, ...]:
-    subjects = (_subject("shipment", one.number, one.id) for one in order.shipments)
+    subjects = [_subject("shipment", one.number, one.id) for one in order.shipments]
     return tuple(filter(None, subjects))
 
 

@@ -16,6 +16,8 @@ from urllib.parse import quote
 import httpx
 import msgspec
 
+from engine.language.fields import address_fault
+
 COLLECTION = "/api/webhook/endpoints"
 PATIENCE = 15.0
 """Seconds that a whole call may take."""
@@ -104,6 +106,8 @@ class OmsClient:
     ) -> tuple[int, httpx.Headers, bytes]:
         headers = {"Authorization": f"Bearer {self._token}", "Accept": "application/json"}
         json = None if endpoint is None else {"endpoint": endpoint}
+        if fault := address_fault(self._base):
+            raise OmsError(f"The address of the OMS {fault}. Write for example https://oms.example.com")
         until = time.monotonic() + self._patience
         try:
             with self._client.stream(
@@ -112,13 +116,10 @@ class OmsClient:
                 return answer.status_code, answer.headers, self._bounded(answer, until)
         except httpx.TimeoutException:
             raise self._too_slow() from None
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol):
-            raise OmsError(
-                f'"{self._base}" is no web address. Write for example https://oms.example.com'
-            ) from None
-        except (httpx.HTTPError, UnicodeError):
-            reason = "the connection was refused, or the name is not known"
-            raise OmsError(f"The OMS at {self._base} cannot be reached: {reason}.") from None
+        except httpx.ConnectError as fault:
+            raise OmsError(f"The OMS at {self._base} cannot be reached: {_reason(fault)}.") from None
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError):
+            raise OmsError(f"The connection to the OMS at {self._base} broke off. Try again.") from None
 
     def _bounded(self, answer: httpx.Response, until: float) -> bytes:
         """The whole answer, unless it is endless in size or time: httpx's limit is only for each read."""
@@ -188,6 +189,12 @@ class OmsClient:
             return RegisteredEndpoint(str(document["id"]), str(document["target_url"]), events)
         except (KeyError, TypeError):
             raise self._unexpected("an endpoint with id, target_url and events") from None
+
+
+def _reason(fault: httpx.ConnectError) -> str:
+    if "certificate" in str(fault).lower():
+        return "its certificate is not valid for this address"
+    return "the connection was refused, or the name is not known"
 
 
 def _sentences(reasons: Any) -> list[str]:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from random import Random
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
 
+from engine.language.fields import address_fault
 from engine.language.words import listing, nearest
 from engine.sources.chord.catalogue import EVENT_TYPES
 from engine.sources.chord.changes import changed
@@ -163,12 +163,8 @@ def _wrong_url(url: Any) -> list[str]:
         return [f"The address is missing: {example}."]
     if len(url) > _LONGEST_URL:
         return [f"The address has {len(url):,} letters; {_LONGEST_URL:,} is the most."]
-    try:
-        parts = urlsplit(url)
-        fine = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        fine = False
-    return [] if fine and url.isprintable() and " " not in url else [f'"{url}" is no web address: {example}.']
+    fault = address_fault(url)
+    return [f"The address {fault}: {example}."] if fault else []
 
 
 def _wrong_events(events: Any) -> list[str]:

@@ -6,6 +6,7 @@ shop's life, the pages) works on the same machine without one.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -33,10 +34,11 @@ from engine.sources.chord.byhand import (
 )
 from engine.sources.chord.catalogue import EVENT_TYPES
 from engine.sources.chord.changes import CannotChange, read_change
+from engine.sources.chord.client import COLLECTION
 from engine.sources.chord.faults import Fault
 from engine.sources.chord.oms import Oms, Refused
 from engine.sources.chord.pages import endpoint_page, first_page, style
-from engine.sources.chord.repeats import Attempt, Clock, Endpoint
+from engine.sources.chord.repeats import Attempt, Clock, Endpoint, Sleep
 from engine.sources.chord.shop import ORDINARY_RATE
 
 __all__ = [
@@ -49,7 +51,7 @@ __all__ = [
     "send_through",
 ]
 
-COLLECTION = "/api/webhook/endpoints"
+
 _MOST_BYTES = 65_536
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none';"
@@ -74,6 +76,7 @@ def build_sandbox(
     speed: float = 1.0,
     orders_per_hour: float = ORDINARY_RATE,
     clock: Clock = _real_time,
+    sleep: Sleep = asyncio.sleep,
     client: httpx.AsyncClient | None = None,
 ) -> Starlette:
     """The sandbox as an app. Its OMS is `app.state.oms`; its shop lives only once it is told to.
@@ -89,7 +92,9 @@ def build_sandbox(
     app = Starlette(routes=_routes(), lifespan=lifespan, exception_handlers=_ANSWERS)
     app.router.redirect_slashes = False
     app.state.token = token.encode()
-    app.state.oms = Oms(clock=clock, seed=seed, speed=speed, orders_per_hour=orders_per_hour, client=client)
+    app.state.oms = Oms(
+        clock=clock, seed=seed, speed=speed, orders_per_hour=orders_per_hour, sleep=sleep, client=client
+    )
     return app
 
 

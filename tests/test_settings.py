@@ -1,0 +1,137 @@
+"""The settings file: what it may say, and what it says of its faults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from ipaddress import ip_network
+from pathlib import Path
+
+import pytest
+
+from engine import actions
+from engine.settings import Settings, SettingsFaulty, read_settings
+
+WHOLE = """
+shop: {name: Corner shop, timezone: America/New_York, currency: USD, locale: en_US}
+rules: rules
+database: sqlite:///var/shopbell.db
+listen: {host: 0.0.0.0, port: 8080, behind_proxy: [10.0.0.1]}
+sources:
+  chord:
+    secrets: ["${CHORD_SECRET}", "${OLD_SECRET}"]
+    api: {url: https://oms.example.com, token: "${CHORD_TOKEN}"}
+connections:
+  slack:
+    default: {token: "${SLACK_TOKEN}"}
+    big-orders: {webhook: "https://hooks.example.com/T0/B0/xyz"}
+  email:
+    default: {host: smtp.example.com, port: 587, security: starttls, username: u, password: "${SMTP_PASSWORD}", from: "Shop <care@example.com>"}
+  http:
+    erp: {base_url: https://erp.example.com, headers: {Authorization: "Bearer ${ERP_TOKEN}"}}
+network:
+  allow: [127.0.0.0/8]
+retention: {events: 90 days, deliveries: 90 days, repeats: 14 days}
+limits: {body: 512000}
+"""
+ENVIRONMENT = {
+    "CHORD_SECRET": "a" * 32,
+    "OLD_SECRET": "b" * 32,
+    "CHORD_TOKEN": "oms-token-1",
+    "SLACK_TOKEN": "xoxb-1",
+    "SMTP_PASSWORD": "hunter2",
+    "ERP_TOKEN": "erp-1",
+}
+
+
+def _read(text: str, environment: Mapping[str, str] = ENVIRONMENT, *, lenient: bool = False) -> Settings:
+    return read_settings(text, Path("/shop/shopbell.yaml"), environment, actions.found(), lenient=lenient)
+
+
+def _faults(text: str, environment: Mapping[str, str] = ENVIRONMENT) -> list[tuple[int, str]]:
+    with pytest.raises(SettingsFaulty) as caught:
+        _read(text, environment)
+    return [(problem.line, problem.message) for problem in caught.value.problems]
+
+
+def test_everything_of_the_example_is_understood() -> None:
+    settings = _read(WHOLE)
+    assert (settings.shop.name, str(settings.shop.timezone), settings.shop.currency) == (
+        "Corner shop", "America/New_York", "USD",
+    )  # fmt: skip
+    assert settings.rules == Path("/shop/rules")
+    assert settings.database == "sqlite:////shop/var/shopbell.db"
+    assert (settings.listen.host, settings.listen.port, settings.listen.behind_proxy) == (
+        "0.0.0.0",
+        8080,
+        ("10.0.0.1",),
+    )
+    assert settings.secrets == ("a" * 32, "b" * 32)
+    assert settings.api == {"url": "https://oms.example.com", "token": "oms-token-1"}
+    assert settings.connections["http"]["erp"]["headers"] == {"Authorization": "Bearer erp-1"}
+    assert settings.connections["email"]["default"]["port"] == 587
+    assert settings.allow == (ip_network("127.0.0.0/8"),)
+    assert settings.keep_repeats == timedelta(days=14)
+    assert settings.largest_body == 512_000
+
+
+def test_what_rules_may_know_of_a_connection_holds_no_secret() -> None:
+    settings = _read(WHOLE)
+    shown = repr(settings.destinations())
+    assert settings.destinations().known
+    assert "big-orders" in shown
+    for secret in ("xoxb-1", "hunter2", "erp-1", "/T0/B0/xyz"):
+        assert secret not in shown
+        assert any(secret in hidden for hidden in settings.hidden)
+
+
+def test_the_environment_is_read_only_where_it_is_asked_for() -> None:
+    settings = _read('shop: {name: "$CHORD_SECRET ${CHORD_TOKEN} {{ x }} ~"}')
+    assert settings.shop.name == "$CHORD_SECRET oms-token-1 {{ x }} ~"
+
+
+def test_a_variable_that_is_missing_is_named_with_its_line() -> None:
+    [(line, message)] = _faults('shop: {name: x}\nsources:\n  chord:\n    secrets: ["${NOT_THERE}"]\n')[:1]
+    assert line == 4
+    assert "NOT_THERE" in message
+
+
+def test_commands_that_need_no_secret_do_without_the_environment() -> None:
+    settings = _read(WHOLE, {}, lenient=True)
+    assert set(settings.connections["slack"]) == {"default", "big-orders"}
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "told"),
+    [
+        ("shop:\n  timezone: Amerika/New_York\n", 2, "not a time zone"),
+        ("shop:\n  curency: USD\n", 2, "Did you mean `currency`"),
+        ("shop:\n  currency: dollars\n", 2, "three letters"),
+        ("shop:\n  locale: klingon_XX\n", 2, "not a known language"),
+        ("conections: {}\n", 1, "Did you mean `connections`"),
+        ("listen:\n  port: eighty\n", 2, "not a port"),
+        ("network:\n  allow: [127.0.0.1/99]\n", 2, "not a range of addresses"),
+        ("retention:\n  events: a while\n", 2, "not a length of time"),
+        ("sources:\n  chord:\n    secrets: [short]\n", 3, "too short"),
+        ("connections:\n  slak:\n    default: {}\n", 2, "Did you mean `slack`"),
+        ("connections:\n  http:\n    erp: {url: https://x.example}\n", 3, "base_url"),
+        ("database: mysql://localhost\n", 1, "SQLite"),
+        ("shop: {name: x}\nshop: {name: y}\n", 2, "already on line 1"),
+    ],
+)
+def test_a_fault_is_told_on_its_line_with_a_remedy(text: str, line: int, told: str) -> None:
+    faults = _faults(text)
+    assert any(at == line and told in message for at, message in faults), faults
+
+
+def test_all_faults_are_told_at_once() -> None:
+    assert len(_faults("shop:\n  timezone: Nowhere\nlisten:\n  port: x\nnetwork:\n  allow: [y]\n")) == 3
+
+
+def test_no_fault_quotes_a_secret() -> None:
+    text = "connections:\n  slack:\n    default: {webhook: 'ftp://hooks.example.com/secret-part'}\n"
+    assert "secret-part" not in repr(_faults(text))
+
+
+def test_an_empty_file_means_the_defaults() -> None:
+    assert _read("shop: {}\n").listen.host == "127.0.0.1"
