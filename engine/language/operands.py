@@ -168,7 +168,7 @@ class _Exact(Operand):
     unreadable = "is not a text"
 
     def one(self, node: ScalarNode, field: str) -> str:
-        return node.text.strip()
+        return node.text if node.style in ("single", "double") else node.text.strip()
 
     def of(self, value: object, scope: Scope) -> str | None:
         return text_of(value)
