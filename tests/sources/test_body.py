@@ -204,7 +204,7 @@ def test_commas_inside_texts_are_no_values() -> None:
         (b"{'a':1}", "json", "The JSON is broken at line 1, column 2, where \"'a':1}\" stands."),
         (b'{"a":1', "json", "The JSON breaks off at its end, in or after line 1, column 7."),
         (b'{"a":"x', "json", "The JSON breaks off at its end, in or after line 1, column 6."),
-        (b"[" * 100_000, "limit", "The JSON holds more than 20,000 values."),
+        (b"[" * 100_000, "limit", "The JSON is nested more than 100 levels deep."),
         (b"[" * 1000, "limit", "The JSON is nested more than 100 levels deep."),
     ],
 )

@@ -104,7 +104,7 @@ def test_big_and_long_numbers_make_subjects_too() -> None:
 )
 def test_an_unknown_event_is_read_and_marked_with_what_was_perhaps_meant(name: str, note: str) -> None:
     reading = read({**payload(ORDER), "event_name": name})
-    assert (reading.type, reading.known, reading.note) == (name, False, note)
+    assert (reading.type, reading.known, reading.note) == (name.replace("\n", "\ufffd"), False, note)
     assert reading.subject == read(payload(ORDER)).subject
     assert (reading.updated_at, reading.aliases) == (None, ())
 
@@ -113,6 +113,10 @@ def test_an_unknown_event_about_nothing_known_has_a_subject_of_its_own() -> None
     one, other = read(b'{"event_name":"refund","n":1}'), read(b'{"event_name":"refund","n":2}')
     assert one.subject.startswith("event:(")
     assert one.subject != other.subject
+
+
+def test_no_control_character_gets_into_a_subject() -> None:
+    assert read(payload(ORDER, number="R\x1b[31m\n1")).subject == "order:R\ufffd[31m\ufffd1"
 
 
 def test_a_very_long_name_is_cut_and_still_told_from_its_like() -> None:

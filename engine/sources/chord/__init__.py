@@ -201,7 +201,7 @@ def _unknown(found: _Body, body: bytes, headers: Mapping[str, str]) -> Reading:
     about = ((object, getattr(found, object)) for object in _OBJECTS)
     subjects = (_subject(object, value.number, value.id) for object, value in about if value is not None)
     subject = next(filter(None, subjects), "") or _unnamed("event", identity)
-    return Reading(name, subject, identity, WEEK, known=False, note=_on_unknown_name(name))
+    return Reading(_printable(name), subject, identity, WEEK, known=False, note=_on_unknown_name(name))
 
 
 @lru_cache(maxsize=512)
@@ -245,7 +245,7 @@ def _identity(type: str, dated: tuple[Any, ...], body: bytes, headers: Mapping[s
 
 def _subject(object: str, number: Any, id: Any) -> str:
     name = (_text(number) or _text(id))[:LONGEST_NUMBER]
-    return f"{object}:{name}" if name else ""
+    return f"{object}:{_printable(name)}" if name else ""
 
 
 def _unnamed(object: str, identity: bytes) -> str:
@@ -256,6 +256,11 @@ def _unnamed(object: str, identity: bytes) -> str:
 def _shipments(order: _Order) -> tuple[str, ...]:
     subjects = [_subject("shipment", one.number, one.id) for one in order.shipments]
     return tuple(filter(None, subjects))
+
+
+def _printable(text: str) -> str:
+    """A text that stays on its line wherever it is shown."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in text)
 
 
 def _text(value: Any) -> str:
