@@ -41,7 +41,7 @@ class Soft:
 
 SOFT: Final = Soft()
 
-_NODES_A_STEP: Final = 6
+_NODES_A_STEP: Final = 4
 BROKEN: Final = "it cannot be worked out"
 """The reason where Python itself refuses a value."""
 
@@ -132,16 +132,20 @@ class Code:
             pieces.append(self._insert(node))
 
     def _lines(self, node: nodes.TemplateData) -> list[str | Soft]:
-        """The author's text, cut where a line ends that holds a tag."""
+        """The author's text without the lines of tags alone, cut where another line ends that holds a tag."""
         pieces: list[str | Soft] = []
-        line = self.source.text.count("\n", 0, node.lineno)
+        first = self.source.text.count("\n", 0, node.lineno)
+        *lines, rest = node.data.split("\n")
         text = ""
-        for place, part in enumerate(node.data.split("\n")):
-            if place and line + place - 1 in self.tagged:
-                pieces.extend((text, SOFT) if text else (SOFT,))
-                text = part
-            else:
-                text += f"\n{part}" if place else part
+        for line, part in enumerate(lines, first):
+            only_tags = self.tagged.get(line)
+            if only_tags is None:
+                text += f"{part}\n"
+            elif not only_tags:
+                pieces.extend((text + part, SOFT) if text + part else (SOFT,))
+                text = ""
+        if not self.tagged.get(first + len(lines)):
+            text += rest
         return [*pieces, text] if text else pieces
 
     def _insert(self, node: nodes.Node) -> Write:

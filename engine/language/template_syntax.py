@@ -26,8 +26,8 @@ DEEPEST: Final = 40
 MOST_TOKENS: Final = 8_000
 """So many words and signs are read of a template, and no more."""
 
-_BEGINS: Final = ("variable_begin", "block_begin", "comment_begin", "raw_begin")
-_ENDS: Final = ("variable_end", "block_end", "comment_end", "raw_end")
+_BEGINS: Final = ("variable_begin", "block_begin", "comment_begin")
+_ENDS: Final = ("variable_end", "block_end", "comment_end")
 _HEAD: Final = re.compile(r"(?:if|elif|set\s+\w+\s*=|for\s+[\w\s,]+?\s+in)\s(.*)", re.DOTALL)
 
 
@@ -135,7 +135,9 @@ class Source:
         return self.places.mark(self._place(node))
 
     def _place(self, node: nodes.Node) -> int:
-        if node.lineno is None:  # the parser does not say where `autoescape` stands, only where its inside does
+        if (
+            node.lineno is None
+        ):  # the parser does not say where `autoescape` stands, only where its inside does
             return next((child.lineno for child in node.iter_child_nodes()), 0)
         return node.lineno
 
@@ -150,15 +152,20 @@ class Source:
         head = _HEAD.fullmatch(text) if span.kind == "block_begin" else None
         return " ".join((head[1] if head else text).split())
 
-    def tagged_lines(self) -> frozenset[int]:
-        """The lines of the text, from 0, on which a `{% %}` or a comment stands."""
+    def tagged_lines(self) -> dict[int, bool]:
+        """The lines of the text, from 0, on which a `{% %}` or a comment stands, and whether nothing else does."""
         breaks = self.places.breaks
-        return frozenset(
-            line
-            for span in self.spans
-            if span.kind != "variable_begin"
-            for line in range(bisect_right(breaks, span.start - 1), bisect_right(breaks, span.end - 1) + 1)
-        )
+        rest: dict[int, str] = {}
+        for span in self.spans:
+            if span.kind == "variable_begin":
+                continue
+            for line in range(bisect_right(breaks, span.start - 1), bisect_right(breaks, span.end - 1) + 1):
+                start = breaks[line - 1] + 1 if line else 0
+                end = breaks[line] if line < len(breaks) else len(self.text)
+                whole = rest.get(line, self.text[start:end])
+                first, last = max(0, span.start - start), span.end - start
+                rest[line] = whole[:first] + " " * (min(last, len(whole)) - first) + whole[last:]
+        return {line: not text.strip() for line, text in rest.items()}
 
 
 def read_template(node: ScalarNode) -> Source:
@@ -178,7 +185,9 @@ def _read(node: ScalarNode, state: str | None) -> Source:
         for token in _LEXER.tokeniter(text, None, state=state):
             tokens.append(Token(*token))
             if len(tokens) > MOST_TOKENS:
-                raise TemplateFault(token[0], "this template is too long to be a message: it has too many parts")
+                raise TemplateFault(
+                    token[0], "this template is too long to be a message: it has too many parts"
+                )
         _not_too_deep(tokens)
         parser = _Parser(tokens)
         tree = parser.parse() if state is None else _expression(parser)
@@ -217,10 +226,12 @@ def _not_too_deep(tokens: list[Token]) -> None:
 def _spans(tokens: list[Token]) -> Iterator[Span]:
     begin: Token | None = None
     for token in tokens:
-        if token.kind in _BEGINS:
+        end = token.place + len(token.text)
+        if token.kind.startswith("raw_"):
+            yield Span(token.kind, token.place, token.place, end, end)
+        elif token.kind in _BEGINS:
             begin = token
         elif token.kind in _ENDS and begin is not None:
-            end = token.place + len(token.text)
             yield Span(begin.kind, begin.place, begin.place + len(begin.text), token.place, end)
             begin = None
 
