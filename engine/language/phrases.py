@@ -76,14 +76,17 @@ def _said_at(text: str, start: int) -> Said | None:
 def comparison_meant(text: str) -> str | None:
     """The text with the comparison that its author probably meant, None where it reads as a plain value."""
     words = text.split()
-    if len(words) > 1 and words[0].casefold() == "not":
-        return f"is {text}"
     for length in range(min(4, len(words)), 0, -1):
         head, rest = "".join(words[:length]).casefold(), " ".join(words[length:])
         for attempt in _attempts():
             if attempt.is_meant(head, rest):
                 return f"{attempt.comparison.said(attempt.negated)} {rest}".strip()
-    return None
+    return _opposite_meant(text) if len(words) > 1 and words[0].casefold() == "not" else None
+
+
+def _opposite_meant(text: str) -> str:
+    rest = text[3:].strip()
+    return f"is not {rest}" if comparison_said(rest) is None else f"not: {{…: {rest}}}"
 
 
 @dataclass(frozen=True, slots=True)
