@@ -16,7 +16,7 @@ import msgspec
 from engine.sources.chord.catalogue import EVENT_TYPES
 from engine.sources.chord.changes import CannotChange, changed, read_change
 from engine.sources.chord.faults import Fault, messages
-from engine.sources.chord.oms import Oms, Refused, check_order
+from engine.sources.chord.oms import Oms, Refused, check_endpoint, check_order, read_fault
 from engine.sources.chord.repeats import Attempt, Clock, Deliveries, Endpoint
 from engine.sources.chord.shop import ORDINARY_RATE, Shop
 
@@ -54,7 +54,11 @@ def send_through(
 
     `sets` are changes as `PATH=VALUE`. Raises `SandboxError`.
     """
-    order = {"event": event, "set": _changes(event, sets), "times": times, "fault": fault}
+    try:
+        changes = dict(read_change(event, words) for words in sets)
+    except CannotChange as reason:
+        raise SandboxError(str(reason)) from None
+    order = {"event": event, "set": changes, "times": times, "fault": fault}
     answer = _call(at_url, "/api/sandbox/send", order, token)
     return [endpoint["target_url"] for endpoint in answer["endpoints"]]
 
@@ -79,18 +83,13 @@ def send_straight(
 
     Without a seed every call makes other orders. Raises `SandboxError`.
     """
-    changes = _changes(event, sets)
     try:
+        check_endpoint({"target_url": to_url})
         check_order(event, times)
-        wrong = Fault(fault) if fault else None
-        times = max(times, 2) if wrong is Fault.OUT_OF_ORDER else times
-        now = clock()
-        shop = Shop(_dice(seed, now), now)
-        bodies = [changed(shop.sample(event, now), changes) for _ in range(times)]
+        wrong = read_fault(fault)
+        bodies = _made(event, sets, max(times, 2) if wrong is Fault.OUT_OF_ORDER else times, seed, clock())
     except (Refused, CannotChange) as reason:
         raise SandboxError(str(reason)) from None
-    except ValueError:
-        raise SandboxError(f'There is no fault "{fault}". There are: {", ".join(Fault)}.') from None
     return asyncio.run(_straight(to_url, bodies, wrong, speed, clock))
 
 
@@ -148,15 +147,14 @@ def _everything(url: str, now: datetime) -> Endpoint:
     return Endpoint(0, url, tuple(EVENT_TYPES), now, now)
 
 
-def _dice(seed: int | None, now: datetime) -> Random:
-    return Random(int(now.timestamp() * 1e6) if seed is None else seed)  # noqa: S311  # made-up orders
-
-
-def _changes(event: str, sets: Iterable[str]) -> dict[str, Any]:
-    try:
-        return dict(read_change(event, words) for words in sets)
-    except CannotChange as reason:
-        raise SandboxError(str(reason)) from None
+def _made(
+    event: str, sets: Iterable[str], times: int, seed: int | None, now: datetime
+) -> list[Mapping[str, Any]]:
+    """So many bodies of an event, changed as told. Raises `CannotChange`."""
+    changes = dict(read_change(event, words) for words in sets)
+    dice = Random(int(now.timestamp() * 1e6) if seed is None else seed)  # noqa: S311  # made-up orders
+    shop = Shop(dice, now)
+    return [changed(shop.sample(event, now), changes) for _ in range(times)]
 
 
 def _call(at_url: str, path: str, document: Mapping[str, Any], token: str | None) -> Any:

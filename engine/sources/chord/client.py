@@ -116,8 +116,8 @@ class OmsClient:
                 return answer.status_code, answer.headers, self._bounded(answer, until)
         except httpx.TimeoutException:
             raise self._too_slow() from None
-        except httpx.ConnectError as fault:
-            raise OmsError(f"The OMS at {self._base} cannot be reached: {_reason(fault)}.") from None
+        except httpx.ConnectError as refused:
+            raise OmsError(f"The OMS at {self._base} cannot be reached: {_reason(refused)}.") from None
         except (httpx.HTTPError, httpx.InvalidURL, UnicodeError):
             raise OmsError(f"The connection to the OMS at {self._base} broke off. Try again.") from None
 
@@ -191,8 +191,8 @@ class OmsClient:
             raise self._unexpected("an endpoint with id, target_url and events") from None
 
 
-def _reason(fault: httpx.ConnectError) -> str:
-    if "certificate" in str(fault).lower():
+def _reason(refused: httpx.ConnectError) -> str:
+    if "certificate" in str(refused).lower():
         return "its certificate is not valid for this address"
     return "the connection was refused, or the name is not known"
 

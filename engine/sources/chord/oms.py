@@ -63,7 +63,7 @@ class Oms:
 
     def register(self, target_url: Any, events: Any) -> Endpoint:
         """A new endpoint for these events. Raises `Refused`."""
-        _check({"target_url": target_url, "events": events})
+        check_endpoint({"target_url": target_url, "events": events})
         self._last_id += 1
         now = self._clock()
         endpoint = Endpoint(self._last_id, target_url, tuple(dict.fromkeys(events)), now, now)
@@ -73,7 +73,7 @@ class Oms:
     def update(self, endpoint: Endpoint, changes: Mapping[str, Any]) -> None:
         """Change an endpoint's address, its events, or both; nothing where anything is wrong. Raises `Refused`."""
         wanted = {key: changes[key] for key in ("target_url", "events") if key in changes}
-        _check(wanted)
+        check_endpoint(wanted)
         endpoint.target_url = wanted.get("target_url", endpoint.target_url)
         endpoint.events = tuple(dict.fromkeys(wanted.get("events", endpoint.events)))
         endpoint.updated_at = self._clock()
@@ -143,14 +143,20 @@ class Oms:
             self.orders += happening.event == "order_completed"
             self.publish(happening.body)
 
+    async def settle(self) -> None:
+        """Wait until the shop's life has run its course and everything was acknowledged or given up."""
+        if self._life is not None:
+            await asyncio.wait([self._life])
+        await self.deliveries.settle()
+
     async def close(self) -> None:
         """End everything that is under way."""
         await self.stop()
         await self.deliveries.close()
 
 
-def _check(endpoint: Mapping[str, Any]) -> None:
-    """Raise `Refused` with every reason why an endpoint cannot be so."""
+def check_endpoint(endpoint: Mapping[str, Any]) -> None:
+    """Raise `Refused` with every reason why an endpoint cannot have this `target_url` and these `events`."""
     checks = {"target_url": _wrong_url, "events": _wrong_events}
     reasons = {key: checks[key](value) for key, value in endpoint.items()}
     if any(reasons.values()):
@@ -188,3 +194,13 @@ def check_order(event: str, times: int) -> None:
         reasons["times"] = [f"An event can be sent 1 to {MOST_TIMES:,} times, not {times}."]
     if reasons:
         raise Refused(reasons)
+
+
+def read_fault(word: Any) -> Fault | None:
+    """A fault by its name; None for no word. Raises `Refused` for a word that names none."""
+    if not word:
+        return None
+    try:
+        return Fault(word)
+    except ValueError:
+        raise Refused({"fault": [f'There is no fault "{word}". There are: {listing(Fault)}.']}) from None

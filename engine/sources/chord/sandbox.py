@@ -35,8 +35,7 @@ from engine.sources.chord.byhand import (
 from engine.sources.chord.catalogue import EVENT_TYPES
 from engine.sources.chord.changes import CannotChange, read_change
 from engine.sources.chord.client import COLLECTION
-from engine.sources.chord.faults import Fault
-from engine.sources.chord.oms import Oms, Refused
+from engine.sources.chord.oms import Oms, Refused, read_fault
 from engine.sources.chord.pages import endpoint_page, first_page, style
 from engine.sources.chord.repeats import Attempt, Clock, Endpoint, Sleep
 from engine.sources.chord.shop import ORDINARY_RATE
@@ -78,10 +77,12 @@ def build_sandbox(
     clock: Clock = _real_time,
     sleep: Sleep = asyncio.sleep,
     client: httpx.AsyncClient | None = None,
+    tell: Callable[[Attempt], None] | None = None,
 ) -> Starlette:
     """The sandbox as an app. Its OMS is `app.state.oms`; its shop lives only once it is told to.
 
-    `token` is what the endpoints API asks for, `speed` shortens the pauses between repeats and the shop's days.
+    `token` is what the endpoints API asks for, `speed` shortens the pauses between repeats and the shop's days,
+    `tell` hears of every try.
     """
 
     @asynccontextmanager
@@ -93,7 +94,8 @@ def build_sandbox(
     app.router.redirect_slashes = False
     app.state.token = token.encode()
     app.state.oms = Oms(
-        clock=clock, seed=seed, speed=speed, orders_per_hour=orders_per_hour, sleep=sleep, client=client
+        clock=clock, seed=seed, speed=speed, orders_per_hour=orders_per_hour, sleep=sleep, client=client,
+        tell=tell,
     )
     return app
 
@@ -297,7 +299,7 @@ async def _send(request: Request) -> Response:
             {"set": ['Under "set" paths and values are wanted, such as {"order.total": "250.00"}.']}
         )
     event, times = order.get("event", ""), order.get("times", 1)
-    listening = _oms(request).send(event, changes, times, _fault(order.get("fault")))
+    listening = _oms(request).send(event, changes, times, read_fault(order.get("fault")))
     endpoints = [{"id": endpoint.id, "target_url": endpoint.target_url} for endpoint in listening]
     return JSONResponse({"event": event, "times": times, "endpoints": endpoints})
 
@@ -311,15 +313,6 @@ async def _run(request: Request) -> Response:
 async def _stop(request: Request) -> Response:
     await _oms(request).stop()
     return Response(status_code=204)
-
-
-def _fault(word: Any) -> Fault | None:
-    if not word:
-        return None
-    try:
-        return Fault(word)
-    except ValueError:
-        raise Refused({"fault": [f'There is no fault "{word}". There are: {", ".join(Fault)}.']}) from None
 
 
 def _begin(oms: Oms, orders: Any) -> None:
@@ -379,7 +372,7 @@ async def _form_send(request: Request) -> Response:
         changes = dict(read_change(event, line) for line in lines)
         times = _last(form, "times") or "1"
         listening = _oms(request).send(
-            event, changes, int(times) if times.isdecimal() else 0, _fault(_last(form, "fault"))
+            event, changes, int(times) if times.isdecimal() else 0, read_fault(_last(form, "fault"))
         )
     except (Refused, CannotChange) as refused:
         return _html(first_page(_oms(request), str(refused), wrong=True), 422)
