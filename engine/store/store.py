@@ -1,0 +1,408 @@
+"""The durable log: every event, what was due for it, and every try. What it promises stands here, and is tested.
+
+* A call that changes something answers only once the change is on the disk, and changes all or nothing. If the
+  database cannot be written it raises `StoreUnavailable`, and nothing has changed.
+* What waits together is committed together. A job that fails fails alone.
+* Events are judged in the order of their numbers, which is the order in which they were kept.
+* A repeat of an event adds to its arrivals and nothing else.
+* A late event, older by its `updated_at` than what is known of its subject, changes no subject's state.
+* A try of a delivery is noted before it is made; only who claimed it can finish it.
+
+All of a store's methods are called on the event loop that opened it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import sqlite3
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import datetime
+from time import perf_counter
+from typing import Self, TypeVar
+from uuid import uuid4
+
+import msgspec
+from sqlalchemy import bindparam, delete, func, insert, select
+
+from engine.model import Delivery
+from engine.store import delivering, judging, sweeping
+from engine.store.appending import Appender
+from engine.store.known import KEEP, Known
+from engine.store.reading import Reader, number_of
+from engine.store.remembering import memories
+from engine.store.sql import Runner, Statement, Upsert
+from engine.store.sqlite import SqliteDatabase, give_back_space, path_of
+from engine.store.tables import mark, quarantine
+from engine.store.text import clean, maybe_moment, micros
+from engine.store.thread import Failpoint, WriterThread
+from engine.store.values import (
+    AnotherProcess,
+    Appended,
+    Arrival,
+    Counts,
+    DeliveryRecord,
+    EventLine,
+    EventRecord,
+    Finished,
+    Health,
+    Judged,
+    KeptRulebook,
+    MemoryRow,
+    NewDelivery,
+    NewerSchema,
+    NotFound,
+    NotPossible,
+    Page,
+    Purged,
+    Quarantined,
+    StoredEvent,
+    StoreError,
+    StoreUnavailable,
+    Wanted,
+)
+
+__all__ = [
+    "AnotherProcess",
+    "Appended",
+    "Arrival",
+    "Counts",
+    "DeliveryRecord",
+    "EventLine",
+    "EventRecord",
+    "Finished",
+    "Health",
+    "Judged",
+    "KeptRulebook",
+    "MemoryRow",
+    "NewDelivery",
+    "NewerSchema",
+    "NotFound",
+    "NotPossible",
+    "Page",
+    "Purged",
+    "Quarantined",
+    "Reader",
+    "Store",
+    "StoreError",
+    "StoreUnavailable",
+    "StoredEvent",
+]
+
+Result = TypeVar("Result")
+
+FRESH = 1.0
+"""Seconds for which a commit proves that the store can be written."""
+
+
+class Store:
+    """The record of one service. Made by `open`, used with `async with` or ended with `close`."""
+
+    def __init__(self, url: str, failpoint: Failpoint, keep: int) -> None:
+        self._url = url
+        self._owner = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+        self._known = Known(keep)
+        self._new = asyncio.Event()
+        self._due = asyncio.Event()
+        self._rulebook = ""
+        self._path = path_of(url)
+        self._writer = WriterThread(self._open_database, after=self._new.set, failpoint=failpoint)
+        self._reading = ThreadPoolExecutor(1, "shopbell-reader")
+        self._reader: Reader
+        self._recorder: judging.Recorder
+
+    @classmethod
+    async def open(cls, url: str, *, failpoint: Failpoint = lambda name: None, keep: int = KEEP) -> Self:
+        """Open the database at an address such as `sqlite:///var/shopbell.db`, and bring its tables up to date.
+
+        `failpoint` is called at named places with their names, so that tests can stop the store there; `keep` is the
+        number of events whose subjects and identities gather before they are written to their tables. Raises
+        `AnotherProcess`, `NewerSchema` and `StoreUnavailable`.
+        """
+        store = cls(url, failpoint, keep)
+        await store._writer.start()
+        store._reader = await store._read(lambda: Reader(url))
+        store.wake()
+        return store
+
+    def _open_database(self) -> tuple[SqliteDatabase, Appender]:
+        database = SqliteDatabase(self._path)
+        try:
+            self._known.restore(database.runner)
+            self._recorder = judging.Recorder(database.last_number("delivery"))
+            return database, Appender(self._known, database.last_number("event"))
+        except BaseException:
+            database.close()
+            raise
+
+    async def close(self) -> None:
+        """Do what waits, then let go of the database."""
+        await self._writer.stop()
+        await self._read(self._reader.close)
+        self._reading.shutdown()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    # taking in
+
+    def append(self, arrival: Arrival, received_at: datetime) -> asyncio.Future[Appended]:
+        """Keep an event, or count one more arrival of it. To be awaited; the answer comes once it is on the disk."""
+        return self._writer.append(arrival, micros(received_at))
+
+    async def quarantine(
+        self, *, source: str, reason: str, body: bytes, headers: Mapping[str, str], received_at: datetime
+    ) -> str:
+        """Keep an authentic body that could not be read; its number."""
+        kept = msgspec.json.encode({clean(key): clean(value) for key, value in headers.items()}).decode()
+        row = (clean(source), clean(reason), body, kept, micros(received_at))
+        return str(await self._writer.call(lambda runner: _quarantine(runner, row)))
+
+    async def release(self, id: str | int) -> None:
+        """Take a body out of quarantine, because it was read after all or is not wanted. Raises `NotFound`."""
+        number = number_of(id, "body")
+        if not await self._writer.call(lambda runner: runner.run(_RELEASE, number=number)):
+            raise NotFound(f"There is no body {id} in quarantine.")
+
+    # judging
+
+    async def new_events(self, timeout: float) -> bool:  # noqa: ASYNC109  # it is no error when nothing comes
+        """Wait until events have come in, at most some seconds; whether any did since this was last asked."""
+        return await _signalled(self._new, timeout)
+
+    async def take_new(self, limit: int, now: datetime, after: str = "0") -> list[StoredEvent]:
+        """The oldest events that wait to be judged, behind the number `after`, each noted as started.
+
+        One that was started before and did not end is handed out alone. One that was started three times without an
+        end is set aside instead, and so is one whose body is damaged. Until it is recorded or set aside, an event is
+        handed out again with the next call.
+        """
+        start = number_of(after, "event")
+        return await self._writer.call(lambda runner: judging.take_new(runner, limit, start))
+
+    async def set_aside(self, event: str, reason: str) -> None:
+        """Judge an event no more, for a reason that people see."""
+        number = number_of(event, "event")
+        await self._writer.call(lambda runner: judging.set_aside(runner, number, reason))
+
+    async def memories(self, wanted: Sequence[Wanted]) -> list[MemoryRow]:
+        """What is known beside events: each with whether its subject's state before it is wanted, the subject whose
+        order is, and the keys of products whose names are."""
+        return await self._read(lambda: memories(self._reader.runner, self._known, wanted))
+
+    async def memory(
+        self, event: StoredEvent, before: bool = False, order_of: str = "", products: Sequence[str] = ()
+    ) -> MemoryRow:
+        """What is known beside one event."""
+        return (await self.memories([(event, before, order_of, products)]))[0]
+
+    async def keep_rulebook(self, hash: str, texts: Mapping[str, str], loaded_at: datetime) -> None:
+        """Keep the texts of the rulebook that is now in force. Costs nothing while it stays the same."""
+        if hash == self._rulebook:
+            return
+        kept = msgspec.json.encode({clean(name): clean(text) for name, text in texts.items()}).decode()
+        now = micros(loaded_at)
+        await self._writer.call(lambda runner: judging.keep_rulebook(runner, hash, kept, now))
+        self._rulebook = hash
+
+    async def record(self, judged: Sequence[Judged]) -> list[str]:
+        """Record judgements, their deliveries and what they taught, all or nothing; the events that counted.
+
+        One that is recorded already is left as it is, so doing it twice does no harm.
+        """
+        counted = await self._writer.call(lambda runner: self._recorder.record(runner, judged))
+        self._due.set()
+        return counted
+
+    async def replay(self, event: str | int, *, resend: bool = False) -> None:
+        """Have an event judged again by the rules in force. What it sent already, or is about to send, is made anew only
+        with `resend`. Raises `NotFound`, and `NotPossible` where it still waits or its content is gone."""
+        number = number_of(event, "event")
+        await self._writer.call(lambda runner: judging.replay(runner, number, resend))
+        self._new.set()
+
+    # delivering
+
+    async def due_deliveries(self, timeout: float) -> bool:  # noqa: ASYNC109  # as above
+        """Wait until deliveries may be due, at most some seconds; whether any may since this was last asked."""
+        return await _signalled(self._due, timeout)
+
+    async def claim(
+        self, limit: int, now: datetime, exclude: Collection[str] = frozenset(), *, each: int | None = None
+    ) -> list[Delivery]:
+        """Take deliveries that are due, oldest first, as under way; the try of each is noted before this returns.
+
+        None goes to a connection in `exclude`, and at most `each` to one connection. An ordered one waits for the
+        earlier ones of its order, and for earlier events of it to be judged.
+        """
+        moment, most = micros(now), limit if each is None else each
+        return await self._writer.call(
+            lambda runner: delivering.claim(runner, limit, most, moment, exclude, self._owner)
+        )
+
+    async def next_due(self, now: datetime, exclude: Collection[str] = frozenset()) -> datetime | None:
+        """When the next delivery falls due that is not due yet, those to connections in `exclude` left out."""
+        moment = micros(now)
+        return maybe_moment(
+            await self._read(lambda: delivering.next_due(self._reader.runner, moment, exclude))
+        )
+
+    async def finish(self, finished: Sequence[Finished]) -> list[int]:
+        """Note how tries ended; the deliveries that counted. One that was taken up by somebody else does not."""
+        counted = await self._writer.call(lambda runner: delivering.finish(runner, finished, self._owner))
+        self._due.set()
+        return counted
+
+    async def recover(self, asking: Collection[str], now: datetime) -> list[Delivery]:
+        """Take up what was under way when the process last ended; to be called before the first claim.
+
+        Nobody knows whether it went out. It is sent again, unless its kind is in `asking`: then it is held for a
+        person. One with which the process has ended three times is dead. Gives each as it now stands.
+        """
+        moment = micros(now)
+        changed = await self._writer.call(lambda runner: delivering.recover(runner, asking, moment))
+        self._due.set()
+        return changed
+
+    async def retry(self, delivery: str | int, now: datetime) -> None:
+        """Have a delivery sent now. Raises `NotFound`, and `NotPossible` for one that was sent or is being sent."""
+        number, moment = number_of(delivery, "delivery"), micros(now)
+        await self._writer.call(lambda runner: delivering.retry(runner, number, moment))
+        self._due.set()
+
+    async def cancel(self, delivery: str | int, now: datetime, reason: str) -> None:
+        """Have a delivery never sent. Raises `NotFound`, and `NotPossible` for one that was sent or is being sent."""
+        number, moment = number_of(delivery, "delivery"), micros(now)
+        await self._writer.call(lambda runner: delivering.cancel(runner, number, moment, reason))
+        self._due.set()
+
+    def wake(self) -> None:
+        """Let everybody who waits for events or deliveries look."""
+        self._new.set()
+        self._due.set()
+
+    # reading
+
+    async def events(
+        self, limit: int = 50, after: str | None = None, type: str | None = None, state: str | None = None
+    ) -> Page[EventLine]:
+        """Events, newest first; see `Reader.events`."""
+        return await self._read(lambda: self._reader.events(limit, after, type, state))
+
+    async def event(self, id: str | int) -> EventRecord:
+        """Everything kept of an event. Raises `NotFound`."""
+        return await self._read(lambda: self._reader.event(id))
+
+    async def memory_of(self, id: str | int) -> MemoryRow:
+        """What the planner was told of the past when it last judged an event. Raises `NotFound`."""
+        return await self._read(lambda: self._reader.memory_of(id))
+
+    async def history(self, since: datetime, after: str | None = None, limit: int = 200) -> list[StoredEvent]:
+        """Events from a time on with their bodies, oldest first; see `Reader.history`."""
+        return await self._read(lambda: self._reader.history(since, after, limit))
+
+    async def deliveries(
+        self,
+        limit: int = 50,
+        after: str | None = None,
+        state: str | None = None,
+        event: str | int | None = None,
+        rule: str | None = None,
+    ) -> Page[Delivery]:
+        """Deliveries, newest first; see `Reader.deliveries`."""
+        return await self._read(lambda: self._reader.deliveries(limit, after, state, event, rule))
+
+    async def delivery(self, id: str | int) -> DeliveryRecord:
+        """Everything kept of a delivery. Raises `NotFound`."""
+        return await self._read(lambda: self._reader.delivery(id))
+
+    async def quarantined(self, limit: int = 50, after: str | None = None) -> Page[Quarantined]:
+        """Bodies that could not be read, newest first."""
+        return await self._read(lambda: self._reader.quarantined(limit, after))
+
+    async def quarantined_body(self, id: str | int) -> Quarantined:
+        """One body that could not be read. Raises `NotFound`."""
+        return await self._read(lambda: self._reader.quarantined_body(id))
+
+    async def rulebook(self, hash: str) -> KeptRulebook:
+        """A rulebook that was in force. Raises `NotFound`."""
+        return await self._read(lambda: self._reader.rulebook(hash))
+
+    async def latest_rulebook(self) -> Mapping[str, str]:
+        """The texts of the rulebook that was last in force; empty where none ever was."""
+        return await self._read(self._reader.latest_rulebook)
+
+    async def counts(self) -> Counts:
+        """What waits, for metrics."""
+        return await self._read(self._reader.counts)
+
+    async def health(self) -> Health:
+        """The database as operators see it."""
+        size = await self._read(self._reader.size)
+        figures = self._writer.figures
+        return Health("SQLite", sqlite3.sqlite_version, size, figures.commits, figures.rows, figures.ms)
+
+    # sweeping
+
+    async def purge(
+        self, before: datetime, *, deliveries_before: datetime | None = None, limit: int = 100
+    ) -> Purged:
+        """Let go of a batch of old rows; to be called again while `any` went.
+
+        What a person still has to decide on stays: held, failed and dead deliveries with their events, and events that
+        were set aside.
+        """
+        until = micros(before)
+        settled = until if deliveries_before is None else micros(deliveries_before)
+        purged = await self._writer.call(
+            lambda runner: sweeping.purge(runner, self._known, until, settled, limit)
+        )
+        await self._writer.call(give_back_space)
+        return purged
+
+    async def purge_identities(self, now: datetime, limit: int = 1000) -> int:
+        """Let go of a batch of identities whose window has passed; how many, to be called again while any."""
+        moment = micros(now)
+        return await self._writer.call(
+            lambda runner: sweeping.purge_identities(runner, self._known, moment, limit)
+        )
+
+    async def writable(self) -> None:
+        """Prove that the store can be written, by a commit within the last second. Raises `StoreUnavailable`."""
+        if perf_counter() - self._writer.figures.at > FRESH:
+            await self._writer.call(_probe)
+
+    async def _read(self, call: Callable[[], Result]) -> Result:
+        return await asyncio.get_running_loop().run_in_executor(self._reading, call)
+
+
+async def _signalled(signal: asyncio.Event, seconds: float) -> bool:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await signal.wait()
+    happened = signal.is_set()
+    signal.clear()
+    return happened
+
+
+def _quarantine(runner: Runner, row: tuple[object, ...]) -> int:
+    number = (runner.rows(_LAST_QUARANTINED)[0][0] or 0) + 1
+    runner.many(_QUARANTINE, [(number, *row)])
+    return int(number)
+
+
+def _probe(runner: Runner) -> None:
+    runner.run(_MARK, name="probe", value=0)
+    runner.run(_MARK, name="probe", value=1)
+
+
+_LAST_QUARANTINED = Statement(select(func.max(quarantine.c.id)))
+_QUARANTINE = Statement(insert(quarantine))
+_RELEASE = Statement(delete(quarantine).where(quarantine.c.id == bindparam("number")))
+_MARK = Upsert(mark)

@@ -1,0 +1,293 @@
+"""What the store takes and gives: arrivals, events and deliveries on their way, pages of the record, and its refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Generic, TypeVar
+
+import msgspec
+
+from engine.model import Attempt, Delivery, DeliveryState, EventState
+
+Row = TypeVar("Row")
+
+
+class StoreError(Exception):
+    """The store could not do what was asked; the text says why in plain words."""
+
+
+class StoreUnavailable(StoreError):
+    """The database cannot be written or read just now: locked, full, read-only, damaged. Nothing was recorded."""
+
+
+class AnotherProcess(StoreError):
+    """Another process works with the same database file."""
+
+
+class NewerSchema(StoreError):
+    """The database was last opened by a newer version, whose tables this one does not know."""
+
+
+class NotPossible(StoreError):
+    """What was asked does not fit the state of a row; nothing was changed."""
+
+
+class NotFound(StoreError):
+    """The record has no such row."""
+
+
+# Arrival and Appended are made once for each request, before its answer: a struct costs a sixth of a frozen dataclass.
+class Arrival(msgspec.Struct, frozen=True, gc=False, kw_only=True):
+    """An event as its source read it, ready to be kept.
+
+    `identity` is the 32 bytes that a repeat shares, `window` how long a repeat may come after. `superseded` says that
+    a repeat counts only while its event is the newest of its subject. `updated_at` is the object's own time stamp in
+    microseconds since 1970. `aliases` are other subjects that belong to this one. `note` says what was unusual.
+    """
+
+    source: str
+    type: str
+    subject: str
+    body: bytes
+    identity: bytes
+    window: timedelta
+    superseded: bool = False
+    updated_at: int | None = None
+    aliases: tuple[str, ...] = ()
+    known: bool = True
+    note: str = ""
+    headers: Mapping[str, str] = {}
+
+
+class Appended(msgspec.Struct, frozen=True, gc=False):
+    """The number of the event that an arrival became, as text, and whether it was a repeat of that event."""
+
+    id: str
+    repeat: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoredEvent:
+    """An event to be judged, with its body as it was received.
+
+    `starts` counts how often it was handed out, this time included. `before` is the number of its subject's newest
+    event at its turn, late ones left out; 0 where there was none. `run` grows with each replay.
+    """
+
+    id: str
+    source: str
+    type: str
+    subject: str
+    body: bytes
+    received_at: datetime
+    identity: str
+    late: bool
+    known: bool
+    starts: int
+    before: int = 0
+    run: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryRow:
+    """What is known beside an event: its subject's state before, the order it belongs to, names by key.
+
+    Bodies are as received, None where nothing is known or it is no longer kept; the numbers say which events they are.
+    """
+
+    before_event: str | None = None
+    before_body: bytes | None = None
+    order_event: str | None = None
+    order_body: bytes | None = None
+    products: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class NewDelivery:
+    """A delivery to be recorded: where it goes, its rendered request as JSON text, and when it is due.
+
+    `okey` is the subject within which deliveries go out in order, None for no order. `reason` says why it is held.
+    """
+
+    rule: str
+    action: int
+    kind: str
+    to: str
+    connection: str
+    request_json: str | bytes
+    state: DeliveryState
+    due_at: datetime
+    okey: str | None
+    idempotency_key: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a rulebook said of an event: the outcomes other than "does not fire", and what is due for it.
+
+    `memory` is what the planner was told of the past, `names` what this event teaches, by kind and key
+    (`("product", "mug-blue")`).
+    """
+
+    event_id: str
+    rulebook: str
+    outcomes: Mapping[str, str]
+    planned_at: datetime
+    memory: MemoryRow = field(default_factory=MemoryRow)
+    deliveries: Sequence[NewDelivery] = ()
+    names: Mapping[tuple[str, str], str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """How a try of a delivery ended: its outcome, what the other side said, and where the delivery stands now.
+
+    `outcome` is `done`, `retry`, `failed` or `unsure`. `due_at` is when the next try is due, None where none is.
+    """
+
+    delivery_id: int
+    attempt: int
+    outcome: str
+    status: str = ""
+    detail: str = ""
+    took_ms: int | None = None
+    due_at: datetime | None = None
+    state: DeliveryState = DeliveryState.DONE
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Row]):
+    """Some rows, newest first; `next` is what to ask for to go on, None on the last page."""
+
+    items: tuple[Row, ...]
+    next: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EventLine:
+    """An event as lists show it. `arrivals` counts it and its repeats."""
+
+    id: str
+    source: str
+    type: str
+    subject: str
+    received_at: datetime
+    state: EventState
+    arrivals: int
+    late: bool
+    known: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EventRecord:
+    """Everything kept of an event.
+
+    `body` is None once it is no longer kept. `outcomes` are those of the newest judgement by rule, others than "does
+    not fire"; `rulebook` is the one that judged, "" before. `intact` is false where the body is not as it was received.
+    """
+
+    id: str
+    source: str
+    type: str
+    subject: str
+    body: bytes | None
+    headers: Mapping[str, str]
+    received_at: datetime
+    last_seen_at: datetime | None
+    state: EventState
+    arrivals: int
+    late: bool
+    known: bool
+    starts: int
+    identity: str
+    note: str
+    reason: str
+    run: int
+    rulebook: str = ""
+    outcomes: Mapping[str, str] = field(default_factory=dict)
+    planned_at: datetime | None = None
+    intact: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRecord:
+    """A delivery with every try, what orders it, and when it was made and ended."""
+
+    delivery: Delivery
+    tries: tuple[Attempt, ...]
+    okey: str | None
+    run: int
+    created_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """An authentic body that could not be read, and why."""
+
+    id: str
+    source: str
+    reason: str
+    body: bytes
+    headers: Mapping[str, str]
+    received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class KeptRulebook:
+    """The texts of a rulebook by file name, and when it was first in force."""
+
+    hash: str
+    texts: Mapping[str, str]
+    loaded_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What waits: events to be judged and the oldest's arrival, deliveries by state and connection, the oldest due.
+
+    `deliveries` leaves out those that need nothing more (done, suppressed, cancelled).
+    """
+
+    new_events: int
+    oldest_new: datetime | None
+    failed_events: int
+    deliveries: Mapping[tuple[DeliveryState, str], int]
+    oldest_due: datetime | None
+    quarantined: int
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """How many rows went; `kept` counts old events that stay because a delivery of theirs is not settled."""
+
+    events: int
+    deliveries: int
+    quarantined: int
+    kept: int
+
+    @property
+    def any(self) -> bool:
+        """Whether anything went, so that another batch may be worth it."""
+        return bool(self.events or self.deliveries or self.quarantined)
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """The database as operators see it: its kind and version, its size in bytes, and how commits went lately."""
+
+    database: str
+    version: str
+    size: int
+    commits: int
+    rows_in_last_commit: int
+    last_commit_ms: float
+
+
+Wanted = tuple[StoredEvent, bool, str, Sequence[str]]
+"""What is wanted beside an event: its subject's state before, the subject whose order is sought, keys of products."""
