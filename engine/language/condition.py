@@ -241,7 +241,21 @@ class _Reader:
 
     def _one_of(self, subject: _Subject, node: SequenceNode) -> Leaf | None:
         values = self._values(node)
-        return None if values is None else self._leaf(subject, COMPARISONS["one of"], False, values)
+        if values is None or any(self._compares(value) for value in values):
+            return None
+        return self._leaf(subject, COMPARISONS["one of"], False, values)
+
+    def _compares(self, node: ScalarNode) -> bool:
+        """Whether a comparison stands where a list has a value, which is told."""
+        text = node.text.strip()
+        said = comparison_said(text) if node.style == "plain" else None
+        if said is None or not (text[said.end :].strip() or said.comparison.takes_nothing):
+            return False
+        message = (
+            f"a list names values, and `{text}` is a comparison; write each in a line of its own under `any:`"
+        )
+        self.problems.error(node.mark, message, f'For the text itself write "{text}" in quotes')
+        return True
 
     def _values(self, node: SequenceNode) -> tuple[ScalarNode, ...] | None:
         """The values of a list, each a single one."""
@@ -284,12 +298,12 @@ class _Reader:
         return None
 
     def _twice(self, operand: ScalarNode, negated: bool) -> bool:
-        """Whether another comparison follows `is` or `is not`, which is told."""
-        inner = comparison_said(operand.text)
-        if inner is None and not re.match(r"[<>=!~]", operand.text):
+        """Whether another comparison, or one gone wrong, follows `is` or `is not`, which is told."""
+        meant = comparison_meant(operand.text)
+        if meant is None and comparison_said(operand.text) is None and not re.match(r"[<>=!~]", operand.text):
             return False
         message = f'"{operand.text}" after `{"is not" if negated else "is"}` is a comparison of its own'
-        hint = f"Write `{operand.text}`" + (" under a line `not:`" if negated else "")
+        hint = f"Write `{meant or operand.text}`" + (" under a line `not:`" if negated else "")
         self.problems.error(operand.mark, message, hint)
         return True
 

@@ -77,6 +77,10 @@ class Condition(ABC):
     def leaves(self) -> tuple[Leaf, ...]:
         """Every single comparison in it."""
 
+    def formulas(self) -> tuple[Formula, ...]:
+        """Every formula in it."""
+        return ()
+
     def equalities(self) -> tuple[Equality, ...]:
         """What must be met for a yes; where one of them is not, the answer is certainly no."""
         return ()
@@ -455,6 +459,10 @@ class Group(Condition):
         """Those of its lines."""
         return tuple(leaf for line in self.lines for leaf in line.leaves())
 
+    def formulas(self) -> tuple[Formula, ...]:
+        """Those of its lines."""
+        return tuple(formula for line in self.lines for formula in line.formulas())
+
     def equalities(self) -> tuple[Equality, ...]:
         """Where all must hold, those of each line."""
         if self.kind != "all":
@@ -499,6 +507,10 @@ class Items(Condition):
     def leaves(self) -> tuple[Leaf, ...]:
         """The list itself, and the comparisons of its lines."""
         return (self.whole, *(leaf for line in self.lines for leaf in line.leaves()))
+
+    def formulas(self) -> tuple[Formula, ...]:
+        """Those of its lines."""
+        return tuple(formula for line in self.lines for formula in line.formulas())
 
     def equalities(self) -> tuple[Equality, ...]:
         """Those of its lines, as of the event: an item that meets them must be there."""
@@ -577,6 +589,10 @@ class FormulaCondition(Condition):
     def leaves(self) -> tuple[Leaf, ...]:
         """None: what a formula reads, it tells itself (`formula.reads`)."""
         return ()
+
+    def formulas(self) -> tuple[Formula, ...]:
+        """Its formula."""
+        return (self.formula,)
 
     def answer_on(self, here: object, scope: Scope) -> Answer:
         """The answer alone."""

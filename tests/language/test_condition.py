@@ -165,6 +165,9 @@ def test_a_time_without_offset_is_read_in_the_shops_zone_and_that_is_said() -> N
         ("order.total: not at least 5", (2, 16), "says no comparison", "`not: {…: at least 5}`"),
         ('order.total: "=> 5"', (2, 18), "is a comparison of its own", "`> 5`"),
         ("order.total: is not at least 5", (2, 23), "is a comparison of its own", "under a line `not:`"),
+        ("order.total: is at leest 5", (2, 19), "is a comparison of its own", "`at least 5`"),
+        ("order.total: [at least 5, 3]", (2, 17), "a list names values", 'write "at least 5" in quotes'),
+        ("order.channel: [missing, web]", (2, 19), "a list names values", "in quotes"),
         ("order.email: ends wiht @x", (2, 16), "says no comparison", "`ends with @x`"),
         ("order.email: presnt", (2, 16), "says no comparison", "`present`"),
         ("order.email: empty", (2, 16), "says no comparison", "`missing`"),
@@ -503,6 +506,13 @@ def test_a_formula_says_yes_no_or_could_not_tell() -> None:
 def test_a_formula_about_an_item_sees_the_item_and_the_event() -> None:
     assert answer("any of order.line_items: {formula: \"quantity > 10 and order.channel == 'chord'\"}") is YES
     assert answer('any of order.line_items: {formula: "quantity > 20"}') is NO
+
+
+def test_the_formulas_of_a_condition_can_be_looked_at() -> None:
+    (condition,) = conditions(
+        "not:\n  - any of order.line_items: {formula: quantity > 10}\n  - formula: order.total > 5"
+    )
+    assert len(condition.formulas()) == 2
 
 
 def test_a_formula_that_cannot_be_read_is_a_fault() -> None:
