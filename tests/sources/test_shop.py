@@ -13,8 +13,10 @@ from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 
+from engine.sources.chord import Chord
 from engine.sources.chord.catalogue import DELIVERY_STATUSES, EVENT_TYPES, STATUS_DETAILS
 from engine.sources.chord.shop import Happening, Shop, one_of_each
 
@@ -295,3 +297,10 @@ def test_a_story_is_told_in_the_order_of_its_time_and_ends_now() -> None:
     times = [changed(body) for body in one_of_each(Random(9), START)]
     assert times == sorted(times)
     assert START - timedelta(seconds=1) < times[-1] <= START
+
+
+def test_no_two_events_of_a_life_are_taken_for_repeats_of_each_other(life: list[Happening]) -> None:
+    chord = Chord()
+    readings = [chord.read(msgspec.json.encode(happening.body), {}) for happening in life]
+    assert all(reading.known and not reading.note for reading in readings)
+    assert len({reading.identity for reading in readings}) == len(life)
