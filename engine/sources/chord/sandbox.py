@@ -94,7 +94,12 @@ def build_sandbox(
     app.router.redirect_slashes = False
     app.state.token = token.encode()
     app.state.oms = Oms(
-        clock=clock, seed=seed, speed=speed, orders_per_hour=orders_per_hour, sleep=sleep, client=client,
+        clock=clock,
+        seed=seed,
+        speed=speed,
+        orders_per_hour=orders_per_hour,
+        sleep=sleep,
+        client=client,
         tell=tell,
     )
     return app
