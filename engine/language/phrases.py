@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final
 
 from engine.language.operands import AmountOperand, MomentOperand
@@ -78,7 +78,7 @@ def comparison_meant(text: str) -> str | None:
     words = text.split()
     for length in range(min(4, len(words)), 0, -1):
         head, rest = "".join(words[:length]).casefold(), " ".join(words[length:])
-        for attempt in _attempts():
+        for attempt in _attempts_like(head[0], head[-1], not rest):
             if attempt.is_meant(head, rest):
                 return f"{attempt.comparison.said(attempt.negated)} {rest}".strip()
     return _opposite_meant(text) if len(words) > 1 and words[0].casefold() == "not" else None
@@ -101,17 +101,24 @@ class _Attempt:
 
     def is_meant(self, head: str, rest: str) -> bool:
         """Whether first words that say no comparison were probably meant as this."""
-        if bool(rest) is self.comparison.takes_nothing or not self._is_near(head):
+        near = head == self.letters or (len(head) >= 5 and _one_slip(head, self.letters))
+        if not near:
             return False
         if self.comparison.takes_nothing:
             return len(head) >= 5
         of_amounts = isinstance(self.comparison.operand, AmountOperand | MomentOperand)
         return not of_amounts or (self.taken and head == self.letters) or bool(_AMOUNT_AHEAD.match(rest))
 
-    def _is_near(self, head: str) -> bool:
-        if head[0] != self.letters[0] and head[-1] != self.letters[-1]:
-            return False
-        return head == self.letters or (len(head) >= 5 and _one_slip(head, self.letters))
+
+@lru_cache(maxsize=4096)
+def _attempts_like(first: str, last: str, alone: bool) -> tuple[_Attempt, ...]:
+    """The attempts that one slip could make of a word with these letters at its ends, alone or with a text after it."""
+    return tuple(
+        attempt
+        for attempt in _attempts()
+        if attempt.comparison.takes_nothing is alone
+        and (attempt.letters[0] == first or attempt.letters[-1] == last)
+    )
 
 
 @cache

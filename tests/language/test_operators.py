@@ -372,7 +372,7 @@ def test_every_comparison_has_help_and_no_two_share_a_spelling() -> None:
 
 @pytest.fixture
 def rhymes_with() -> Iterator[None]:
-    caches = (phrases._spellings, phrases._words, phrases._attempts)
+    caches = (phrases._spellings, phrases._words, phrases._attempts, phrases._attempts_like)
 
     @comparison("rhymes with", operand=TEXT, negative=("does not rhyme with",))
     def rhymes_with(found: str, wanted: str, scope: Scope) -> bool:
