@@ -144,7 +144,9 @@ class _StandardCompiler:
                 nodes = self._nodes(expression)
                 return lambda node, walk: bool(nodes(node, walk))
             case rfc.FunctionExtension():
-                return _matching(expression.name, [self._term(argument) for argument in expression.args])
+                text, pattern = (self._term(argument) for argument in expression.args)
+                written = isinstance(expression.args[1], rfc.FilterExpressionLiteral)
+                return _matching(expression.name, text, pattern, 0 if written else _FOREIGN_PATTERN)
         raise Refused(f"it has a part that is not known here: {expression}")
 
     def _comparison(self, expression: rfc.InfixExpression) -> Test:
@@ -219,12 +221,16 @@ def _length(of: Term) -> Term:
     return term
 
 
-def _matching(name: str, arguments: list[Term]) -> Test:
+_FOREIGN_PATTERN: Final = 200
+"""The work that compiling a pattern of the payload counts for."""
+
+
+def _matching(name: str, text: Term, pattern: Term, work: int) -> Test:
     """The standard's `match` and `search`; a pattern that cannot be read matches nothing."""
-    text, pattern = arguments
 
     def test(node: object, walk: Walk) -> bool:
         value, source = text(node, walk), pattern(node, walk)
+        walk.spend(work)
         compiled = _pattern(source) if isinstance(source, str) else None
         if compiled is None or not isinstance(value, str):
             return False
