@@ -423,9 +423,10 @@ def _passes(use: Use, item: object, attribute: object, test: object, other: obje
 def sum_(use: Use, value: object, attribute: object = None, start: object = 0) -> object:
     """The sum of numbers or amounts, exact to the cent; of one field of each item with sum(attribute='total')."""
     total: object = start
+    names = ("the sum", str(attribute) if attribute is not None else f"an item of {use.called}")
     for item in _fields(use, value, attribute):
         if item is not None:
-            total = added(total, item, (use.called, str(attribute or "")))
+            total = added(total, item, names)
     return total
 
 

@@ -78,6 +78,10 @@ def reads_of(source: Source, typed: bool) -> tuple[Read, ...]:
     return tuple(dict.fromkeys(reader.reads))
 
 
+def _names(node: nodes.Node) -> set[str]:
+    return {one.name for one in (node, *node.find_all(nodes.Name)) if isinstance(one, nodes.Name)}
+
+
 class _Reader:
     """Walks a checked tree and notes each lookup with what is known around it."""
 
@@ -87,6 +91,7 @@ class _Reader:
         self.reads: list[Read] = []
         self.guards: list[Path] = []
         names = (assign.target for assign in source.tree.find_all(nodes.Assign))
+        self.assigned: set[str] = set()
         self.scopes: list[dict[str, _Found]] = [
             {name.name: _NOTHING for name in names if isinstance(name, nodes.Name)}
         ]
@@ -135,10 +140,13 @@ class _Reader:
     def _set(self, node: nodes.Assign) -> None:
         name = node.target.name if isinstance(node.target, nodes.Name) else ""
         start, _ = chain(node.node)
+        if name in _names(node.node) and name not in self.assigned and len(self.scopes) > 1:
+            self._note([(name,)], node, name, False, ())
         # A plain field under another name leaves a hole only where it is used.
         self.value(node.node, guarded=isinstance(start, nodes.Name))
         scope = next((scope for scope in reversed(self.scopes) if name in scope), self.scopes[0])
         scope[name] = scope.get(name, _NOTHING) | self.found(node.node)
+        self.assigned.add(name)
 
     @contextmanager
     def _guarding(self, paths: Sequence[Path]) -> Iterator[None]:
@@ -281,8 +289,14 @@ class _Reader:
         return _NOTHING
 
     def _named(self, name: str) -> _Found | None:
-        """Where a name of the template comes from, None for a field of the event."""
-        return next((scope[name] for scope in reversed(self.scopes) if name in scope), None)
+        """Where a name of the template comes from, None for a field of the event.
+
+        Before its `set`, a name is the event's field; in a loop it may be what the turn before gave it.
+        """
+        inner = next((scope[name] for scope in reversed(self.scopes[1:]) if name in scope), None)
+        if inner is not None or (name not in self.assigned and len(self.scopes) == 1):
+            return inner
+        return self.scopes[0].get(name)
 
     def _after(self, found: _Found, steps: tuple[Step, ...]) -> _Found:
         for step in steps:

@@ -31,49 +31,49 @@ def a_test(example: str, *also: str) -> Callable[[_F], _F]:
     return noted_in(TESTS, example, also, takes_missing=True)
 
 
-@a_test("{% if order.gift_note is defined %}")
+@a_test("{% if order.gift_note is defined %}…{% endif %}")
 def defined(use: Use, value: object) -> bool:
     """Whether the event has the field, be it null or not."""
     return not isinstance(value, Missing)
 
 
-@a_test("{% if order.gift_note is undefined %}")
+@a_test("{% if order.gift_note is undefined %}…{% endif %}")
 def undefined(use: Use, value: object) -> bool:
     """Whether the event does not have the field at all."""
     return isinstance(value, Missing)
 
 
-@a_test("{% if shipment.tracking is none %}", "null")
+@a_test("{% if shipment.tracking is none %}…{% endif %}", "null")
 def none(use: Use, value: object) -> bool:
     """Whether the value is null."""
     return value is None
 
 
-@a_test("{% if order.gift_note is present %}")
+@a_test("{% if order.gift_note is present %}…{% endif %}")
 def present(use: Use, value: object) -> bool:
     """Whether there is something: not missing, not null, not an empty text, list or object."""
     return not missing(use, value)
 
 
-@a_test("{% if order.gift_note is missing %}", "empty")
+@a_test("{% if order.gift_note is missing %}…{% endif %}", "empty")
 def missing(use: Use, value: object) -> bool:
     """Whether there is nothing: missing, null, or an empty text, list or object."""
     return is_empty(value) or (isinstance(value, list | tuple | Mapping) and not value)
 
 
-@a_test("{% if loop.index is odd %}")
+@a_test("{% if order.item_count is odd %}…{% endif %}")
 def odd(use: Use, value: object) -> bool:
     """Whether a number is odd."""
     return amount_of(value, use.name).value % 2 == 1
 
 
-@a_test("{% if loop.index is even %}")
+@a_test("{% if order.item_count is even %}…{% endif %}")
 def even(use: Use, value: object) -> bool:
     """Whether a number is even."""
     return amount_of(value, use.name).value % 2 == 0
 
 
-@a_test("{% if loop.index is divisibleby 3 %}")
+@a_test("{% if order.item_count is divisibleby 3 %}…{% endif %}")
 def divisibleby(use: Use, value: object, other: object) -> bool:
     """Whether a number can be divided by another without a rest."""
     divisor = amount_of(other).value
@@ -82,37 +82,37 @@ def divisibleby(use: Use, value: object, other: object) -> bool:
     return amount_of(value, use.name).value % divisor == 0
 
 
-@a_test("{% if order.total is number %}")
+@a_test("{% if order.total is number %}…{% endif %}")
 def number_(use: Use, value: object) -> bool:
     """Whether the value is a number or a text that is an amount."""
     return isinstance(value, Amount) or read_amount(value) is not None
 
 
-@a_test("{% if order.number is string %}")
+@a_test("{% if order.number is string %}…{% endif %}")
 def string(use: Use, value: object) -> bool:
     """Whether the value is a text."""
     return isinstance(value, str)
 
 
-@a_test("{% if order.line_items is sequence %}", "iterable")
+@a_test("{% if order.line_items is sequence %}…{% endif %}", "iterable")
 def sequence(use: Use, value: object) -> bool:
     """Whether the value is a list."""
     return isinstance(value, list | tuple)
 
 
-@a_test("{% if order.ship_address is mapping %}")
+@a_test("{% if order.ship_address is mapping %}…{% endif %}")
 def mapping(use: Use, value: object) -> bool:
     """Whether the value is an object with fields."""
     return isinstance(value, Mapping)
 
 
-@a_test("{% if order.subscription_order is true %}")
+@a_test("{% if order.subscription_order is true %}…{% endif %}")
 def true(use: Use, value: object) -> bool:
     """Whether the value is yes."""
     return value is True
 
 
-@a_test("{% if order.subscription_order is false %}")
+@a_test("{% if order.subscription_order is false %}…{% endif %}")
 def false(use: Use, value: object) -> bool:
     """Whether the value is no."""
     return value is False
