@@ -60,9 +60,15 @@ class World:
         self.may_pass.set()
         self.got: list[httpx.Request] = []
         self._reply = reply
-        client = httpx.AsyncClient(transport=httpx.MockTransport(self._receive))
+        self.heard: list[Any] = []
         self.app: Starlette = build_sandbox(
-            token=TOKEN, seed=7, speed=speed, clock=lambda: self.now, sleep=self._sleep, client=client
+            token=TOKEN,
+            seed=7,
+            speed=speed,
+            clock=lambda: self.now,
+            sleep=self._sleep,
+            client=httpx.AsyncClient(transport=httpx.MockTransport(self._receive)),
+            tell=self.heard.append,
         )
         self.oms: Oms = self.app.state.oms
         transport = httpx.ASGITransport(self.app, client=("127.0.0.1", 50000))
@@ -371,6 +377,7 @@ async def test_an_endpoint_shows_its_latest_response_and_all_attempts_with_their
             (500, False),
         ]
         assert {one["about"] for one in attempts} == {here.bodies()[0]["order"]["number"]}
+        assert [attempt.status for attempt in here.heard] == [500, 302, 200]
 
 
 async def test_only_the_beginning_of_an_answer_is_read() -> None:
