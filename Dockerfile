@@ -5,6 +5,7 @@ FROM ${BASE} AS build
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE constraints.txt ./
 COPY engine engine
+COPY rules rules
 RUN python -m venv /opt/shopbell \
     && /opt/shopbell/bin/pip install --no-cache-dir --constraint constraints.txt .
 

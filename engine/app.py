@@ -21,11 +21,12 @@ from engine.rulebook.loader import Language, Loader
 from engine.runtime.clock import Clock, system_clock
 from engine.runtime.metrics import CONTENT_TYPE, Metrics
 from engine.runtime.planner_process import PlannerProcess
-from engine.runtime.protocol import GuardedProtocol
+from engine.runtime.guard import Guard
+from engine.runtime.protocol import WireLimits, bounded
 from engine.runtime.receiver import Intake, Receiver
 from engine.runtime.rulefiles import Texts, changes, read_folder
 from engine.runtime.scheduler import Scheduler
-from engine.runtime.services import NetworkServices
+from engine.runtime.services import Services
 from engine.runtime.worker import Worker
 from engine.settings import Settings
 from engine.store.store import Store, StoreUnavailable
@@ -69,8 +70,11 @@ class Service:
         self.store = await Store.open(self.settings.database)
         self._take(self._loader.load(texts, await self.store.latest_rulebook()))
         await self.planner.warm(self.book)
-        self._services = NetworkServices(
-            self.settings.connections, allow=self.settings.allow, clock=self._clock
+        self._services = Services(
+            self.settings.connections,
+            secrets=self.settings.hidden,
+            guard=Guard(str(network) for network in self.settings.allow),
+            now=self._clock,
         )
         self._worker = Worker(
             self.store, self.planner, self._actions, self._services, lambda: self.book, self._clock, self.metrics,
@@ -112,7 +116,7 @@ class Service:
             app,
             host=listen.host,
             port=listen.port,
-            http=GuardedProtocol,
+            http=bounded(WireLimits(), self.metrics.refused),
             loop="auto",
             lifespan="off",
             access_log=False,  # addresses hold the secret

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
 from engine import __version__
 
 if TYPE_CHECKING:
+    from engine.desk import Explained, Trial
+    from engine.model import Delivery
     from engine.rulebook.book import Rulebook
     from engine.rulebook.loader import Language
     from engine.settings import Settings
+    from engine.store.store import Reader
 
+Found = TypeVar("Found")
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -102,6 +106,7 @@ def dry_run(
 def check(rules: Path | None, strict: bool, as_json: bool, config: Path | None) -> None:
     """Say every fault of the rule files, with its place and what to write instead."""
     from engine.language.present import present
+    from engine.present import colours
 
     settings = _settings(config)
     folder = _rules_folder(rules, settings)
@@ -116,7 +121,7 @@ def check(rules: Path | None, strict: bool, as_json: bool, config: Path | None) 
     else:
         texts = _texts(folder)
         for problem in shown:
-            click.echo(present(problem, texts.get(problem.file, ""), colour=True) + "\n")
+            click.echo(present(problem, texts.get(problem.file, ""), colours()) + "\n")
         click.echo(_verdict(_count_rules(folder), errors, warnings))
     sys.exit(1 if errors or (strict and warnings) else 0)
 
@@ -231,20 +236,313 @@ def demo(just_once: bool, rules: Path | None, port: int) -> None:
 
 # the record
 
+_limit = click.option(
+    "--limit", default=20, show_default=True, type=click.IntRange(1, 1000), help="How many to show."
+)
+_after = click.option("--after", help="Go on after this one, as `next` of the last page said.")
+
 
 @main.group()
 def events() -> None:
     """What happened in the shop: the record of all events."""
 
 
+@events.command("list")
+@_limit
+@_after
+@click.option("--type", "type_", help="Only events of this type.")
+@_json
+@_config
+def events_list(limit: int, after: str | None, type_: str | None, as_json: bool, config: Path | None) -> None:
+    """The events on record, newest first."""
+    from engine.present import event_json, event_row, table
+
+    settings = _settings(config)
+    page = _read(settings, lambda store: store.events(limit=limit, after=after, type=type_))
+    if as_json:
+        _print_json({"events": [event_json(line) for line in page.items], "next": page.next})
+        return
+    rows = [event_row(line, settings.shop.timezone) for line in page.items]
+    _print_table(
+        table(("number", "event", "about", "received", "state", "arrivals"), rows), page.next, len(rows)
+    )
+
+
+@events.command("show")
+@click.argument("number")
+@_json
+@_config
+def events_show(number: str, as_json: bool, config: Path | None) -> None:
+    """One event: what came, what each rule said of it and why, and what was sent."""
+    from engine.desk import explain
+    from engine.present import explained_json, explained_lines
+
+    settings = _settings(config)
+    language = _language(settings)
+
+    def look(record: Reader) -> tuple[Explained, Sequence[Delivery]]:
+        return explain(record, number, language), record.deliveries(event=number, limit=1000).items
+
+    explained, made = _read(settings, look)
+    if as_json:
+        _print_json(explained_json(explained, made))
+        return
+    for line in explained_lines(explained, made, settings.shop.timezone):
+        click.echo(line)
+
+
 @main.group()
 def deliveries() -> None:
-    """What was due for it: every message, mail and call, and what became of it."""
+    """What was due: every message, mail and call, and what became of it."""
+
+
+@deliveries.command("list")
+@_limit
+@_after
+@click.option("--state", help="Only those in this state, e.g. failed, held, queued.")
+@click.option("--event", "event", help="Only those of the event with this number.")
+@_json
+@_config
+def deliveries_list(
+    limit: int, after: str | None, state: str | None, event: str | None, as_json: bool, config: Path | None
+) -> None:
+    """The deliveries on record, newest first."""
+    from engine.model import DeliveryState
+    from engine.present import delivery_json, delivery_row, table
+
+    if state is not None and state not in list(DeliveryState):
+        _wrong(f'there is no state "{state}": {", ".join(DeliveryState)}')
+    settings = _settings(config)
+    wanted = DeliveryState(state) if state else None
+    page = _read(
+        settings, lambda store: store.deliveries(limit=limit, after=after, state=wanted, event=event)
+    )
+    if as_json:
+        _print_json({"deliveries": [delivery_json(one) for one in page.items], "next": page.next})
+        return
+    rows = [delivery_row(one, settings.shop.timezone) for one in page.items]
+    titles = ("number", "event", "rule", "action", "to", "state", "tries", "due", "why")
+    _print_table(table(titles, rows), page.next, len(rows))
+
+
+@deliveries.command("show")
+@click.argument("number")
+@_json
+@_config
+def deliveries_show(number: str, as_json: bool, config: Path | None) -> None:
+    """One delivery: what is sent, word for word, and every try."""
+    from engine.present import delivery_lines, delivery_record_json
+
+    settings = _settings(config)
+    record = _read(settings, lambda store: store.delivery(number))
+    if as_json:
+        _print_json(delivery_record_json(record))
+        return
+    for line in delivery_lines(record, settings.shop.timezone):
+        click.echo(line)
 
 
 @main.group()
 def quarantine() -> None:
     """Bodies that were authentic but could not be read, kept with the reason."""
+
+
+@quarantine.command("list")
+@_limit
+@_after
+@_json
+@_config
+def quarantine_list(limit: int, after: str | None, as_json: bool, config: Path | None) -> None:
+    """The unreadable bodies, newest first."""
+    from engine.present import moment, quarantined_json, table
+
+    settings = _settings(config)
+    page = _read(settings, lambda store: store.quarantined(limit=limit, after=after))
+    if as_json:
+        _print_json({"quarantine": [quarantined_json(one) for one in page.items], "next": page.next})
+        return
+    zone = settings.shop.timezone
+    rows = [
+        (one.id, one.source, moment(one.received_at, zone), str(len(one.body)), one.reason)
+        for one in page.items
+    ]
+    _print_table(table(("number", "source", "received", "bytes", "why"), rows), page.next, len(rows))
+
+
+@quarantine.command("show")
+@click.argument("number")
+@_json
+@_config
+def quarantine_show(number: str, as_json: bool, config: Path | None) -> None:
+    """One unreadable body: why, and its first 2,000 bytes."""
+    from engine.present import moment, quarantined_json, visible
+
+    settings = _settings(config)
+    one = _read(settings, lambda store: store.quarantined_body(number))
+    if as_json:
+        _print_json(quarantined_json(one))
+        return
+    click.echo(f"{one.reason}\nfrom {one.source}, {moment(one.received_at, settings.shop.timezone)}\n")
+    click.echo(visible(one.body[:2000].decode("utf-8", "backslashreplace")))
+
+
+def _read(settings: Settings, look: Callable[[Reader], Found]) -> Found:
+    """Read the record, beside a running service or without one; nothing is written to it."""
+    from contextlib import closing
+
+    from engine.store.store import Reader, StoreError
+
+    try:
+        with closing(Reader(settings.database)) as record:
+            return look(record)
+    except StoreError as reason:
+        _wrong(str(reason))
+
+
+def _print_table(lines: Iterable[str], following: str | None, number: int) -> None:
+    if not number:
+        click.echo("nothing yet")
+        return
+    for line in lines:
+        click.echo(line)
+    if following:
+        click.echo(f"\nmore: --after {following}")
+
+
+# the order system's side
+
+
+@main.group(invoke_without_command=True)
+@click.option(
+    "--port", default=3000, show_default=True, type=int, help="Where it listens, on this machine only."
+)
+@click.option("--token", help="The token of its API; left out: a random one, printed.")
+@click.option("--seed", default=1, show_default=True, help="The same seed makes the same orders.")
+@click.option(
+    "--speed",
+    default=1.0,
+    show_default=True,
+    type=click.FloatRange(0.001, 1e6),
+    help="How much faster time passes.",
+)
+@click.pass_context
+def sandbox(context: click.Context, port: int, token: str | None, seed: int, speed: float) -> None:
+    """A stand-in for the order system: its API, its events, up to five repeats, its page of attempts."""
+    if context.invoked_subcommand is not None:
+        return
+    import secrets
+
+    import uvicorn
+
+    from engine.sources.chord.sandbox import build_sandbox
+
+    shown = token or secrets.token_hex(24)
+    click.echo(f"the stand-in order system: http://127.0.0.1:{port}/")
+    click.echo(f"its API: POST http://127.0.0.1:{port}/api/webhook/endpoints, Authorization: Bearer {shown}")
+    app = build_sandbox(token=shown, seed=seed, speed=speed)
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
+
+
+_sets = click.option(
+    "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Change a field, e.g. order.total=250.00"
+)
+
+
+@sandbox.command("send")
+@click.argument("event")
+@_sets
+@click.option(
+    "--times", default=1, show_default=True, type=click.IntRange(1, 1000), help="How many different ones."
+)
+@click.option(
+    "--at",
+    "at_url",
+    default="http://127.0.0.1:3000",
+    show_default=True,
+    help="The running sandbox to send through.",
+)
+@click.option("--to", "to_url", help="Send straight to this receiver instead, once and without repeats.")
+@click.option(
+    "--fault", help="Send it late, doubled, out of order, re-rendered, slow, cut off or as a wrong type."
+)
+@click.option("--token", help="The sandbox's token, for one on another machine.")
+def sandbox_send(
+    event: str,
+    sets: tuple[str, ...],
+    times: int,
+    at_url: str,
+    to_url: str | None,
+    fault: str | None,
+    token: str | None,
+) -> None:
+    """Send an EVENT: through a running sandbox, or straight to a receiver."""
+    from engine.sources.chord.sandbox import SandboxError, send_straight, send_through
+
+    try:
+        if to_url is not None:
+            attempts = send_straight(to_url, event, sets, times, fault=fault)
+            for attempt in attempts:
+                click.echo(_attempt_line(attempt))
+            sys.exit(0 if attempts and all(attempt.acknowledged for attempt in attempts) else 1)
+        listening = send_through(at_url, event, sets, times, fault=fault, token=token)
+    except SandboxError as reason:
+        _wrong(str(reason))
+    click.echo(
+        f"{event} is on its way to {', '.join(listening)}" if listening else f"nobody listens to {event}"
+    )
+
+
+@sandbox.command("run")
+@click.option(
+    "--orders",
+    default=20,
+    show_default=True,
+    type=click.IntRange(1, 100_000),
+    help="How many orders to live through.",
+)
+@click.option("--seed", default=1, show_default=True, help="The same seed makes the same orders.")
+@click.option(
+    "--speed",
+    default=3600.0,
+    show_default=True,
+    type=click.FloatRange(0.001, 1e6),
+    help="How much faster time passes.",
+)
+@click.option(
+    "--at",
+    "at_url",
+    default="http://127.0.0.1:3000",
+    show_default=True,
+    help="The running sandbox to live in.",
+)
+@click.option("--to", "to_url", help="Send straight to this receiver instead, with repeats.")
+@click.option("--token", help="The sandbox's token, for one on another machine.")
+def sandbox_run(
+    orders: int, seed: int, speed: float, at_url: str, to_url: str | None, token: str | None
+) -> None:
+    """Let the shop live for some orders: placed, cancelled, shipped, tracked, sold out and back."""
+    from engine.language.words import plural
+    from engine.sources.chord.sandbox import SandboxError, run_straight, run_through
+
+    try:
+        if to_url is None:
+            run_through(at_url, orders, token=token)
+            click.echo(f"the shop of {at_url} lives for {plural(orders, 'order')}")
+            return
+        run = run_straight(
+            to_url, orders, seed=seed, speed=speed, tell=lambda one: click.echo(_attempt_line(one))
+        )
+    except SandboxError as reason:
+        _wrong(str(reason))
+    click.echo(
+        f"{plural(run.orders, 'order')}: {plural(run.tries, 'try', 'tries')}, {run.refused} not acknowledged, {run.lost} given up"
+    )
+    sys.exit(1 if run.lost else 0)
+
+
+def _attempt_line(attempt: Any) -> str:
+    mark = click.style("✓", fg="green") if attempt.acknowledged else click.style("✗", fg="red")
+    return f"{mark} {attempt.event}  {attempt.about}  {attempt.status or attempt.excerpt}"
 
 
 # helpers of the commands
@@ -264,9 +562,10 @@ def _settings(config: Path | None, *, secrets: bool = False) -> Settings:
         return read_settings(text, path.resolve(), os.environ, actions.found(), lenient=not secrets)
     except SettingsFaulty as faulty:
         from engine.language.present import present
+        from engine.present import colours
 
         for problem in faulty.problems:
-            click.echo(present(problem, text.decode("utf-8", "replace"), colour=True) + "\n", err=True)
+            click.echo(present(problem, text.decode("utf-8", "replace"), colours()) + "\n", err=True)
         _wrong(f"the settings in {path} cannot be used")
 
 
@@ -319,10 +618,12 @@ def _moment(at: str | None, settings: Settings) -> datetime:
     return moment
 
 
-def _trial(words: str, sets: Iterable[str], language: Language, now: datetime, settings: Settings) -> Any:
-    from engine.desk import CannotTry, body_of, trial
+def _trial(words: str, sets: Iterable[str], language: Language, now: datetime, settings: Settings) -> Trial:
+    from engine.desk import CannotTry, body_of, recorded_trial, trial
 
     try:
+        if words.isascii() and words.isdigit():
+            return _read(settings, lambda store: recorded_trial(store, words, language, tuple(sets)))
         return trial(body_of(words, language), language, now, tuple(sets), words)
     except CannotTry as reason:
         _wrong(str(reason))
@@ -334,7 +635,7 @@ def _print_json(document: Any) -> None:
     click.echo(to_json(document).decode())
 
 
-def _wrong(message: str) -> Any:
+def _wrong(message: str) -> NoReturn:
     """End with exit code 2 and a sentence: the command was used wrongly."""
     click.echo(click.style("✗ ", fg="red") + message, err=True)
     sys.exit(2)

@@ -6,7 +6,7 @@ import asyncio
 import secrets
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
@@ -32,13 +32,18 @@ from engine.desk import explain
 from engine.language.fields import Connection
 from engine.language.scope import Shop
 from engine.language.words import plural
-from engine.model import DeliveryState, EventState
+from engine.model import DeliveryState, EventState, Plan
 from engine.present import plan_lines
 from engine.rulebook.frames import from_json, to_json
 from engine.rulebook.loader import Language, Loader
 from engine.runtime.rulefiles import read_folder
 from engine.settings import Listen, Settings
+from engine.sources.chord.catalogue import EVENT_TYPES
+from engine.sources.chord.oms import Oms
+from engine.sources.chord.repeats import Attempt
+from engine.sources.chord.sandbox import build_sandbox
 from engine.sources.chord.shop import one_of_each
+from engine.store.store import Reader
 
 METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 
@@ -81,7 +86,7 @@ class Catcher:
         self.keep(Caught("http", where, (content.decode("utf-8", "replace"),), content))
         return PlainTextResponse("ok")
 
-    async def handle_DATA(self, server: SMTP, session: Any, envelope: Envelope) -> str:  # noqa: N802  # aiosmtpd's name
+    async def handle_DATA(self, server: SMTP, session: Any, envelope: Envelope) -> str:  # aiosmtpd's name
         """A mail server."""
         content = envelope.content if isinstance(envelope.content, bytes) else str(envelope.content).encode()
         mail = message_from_bytes(content, policy=policy.default)
@@ -160,12 +165,12 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(rules: Path, catcher: Catcher) -> AsyncIterator[Stage]:
+async def stage(rules: Path, catcher: Catcher, port: int = 0) -> AsyncIterator[Stage]:
     """A real service with the rules of a folder, everything they send to standing on this machine."""
     with tempfile.TemporaryDirectory(prefix="shopbell-demo-") as home:
         async with catcher.open():
             secret = secrets.token_urlsafe(24)
-            settings = demo_settings(rules, Path(home), secret, catcher)
+            settings = demo_settings(rules, Path(home), secret, catcher, port)
             service = Service(settings)
             await service.start()
             try:
@@ -175,7 +180,7 @@ async def stage(rules: Path, catcher: Catcher) -> AsyncIterator[Stage]:
                 await service.stop()
 
 
-def demo_settings(rules: Path, home: Path, secret: str, catcher: Catcher) -> Settings:
+def demo_settings(rules: Path, home: Path, secret: str, catcher: Catcher, port: int = 0) -> Settings:
     """Settings with a connection for every name that the rules use, each leading to the catcher."""
     connections: dict[str, dict[str, dict[str, Any]]] = {"slack": {}, "email": {}, "http": {}}
     for kind, name in sorted(names_used(rules)):
@@ -185,7 +190,7 @@ def demo_settings(rules: Path, home: Path, secret: str, catcher: Catcher) -> Set
         shop=shop,
         rules=rules,
         database=f"sqlite:///{home / 'demo.db'}",
-        listen=Listen("127.0.0.1", 0),
+        listen=Listen("127.0.0.1", port),
         secrets=(secret,),
         connections=connections,
         public={kind: {name: {} for name in named} for kind, named in connections.items()},
@@ -209,7 +214,7 @@ def names_used(rules: Path) -> set[tuple[str, str]]:
 
 def _caught(kind: str, name: str, catcher: Catcher) -> dict[str, Any]:
     here = f"http://127.0.0.1:{catcher.http_port}"
-    return {
+    settings: dict[str, dict[str, Any]] = {
         "slack": {"webhook": f"{here}/slack/{name}"},
         "email": {
             "host": "127.0.0.1",
@@ -218,7 +223,8 @@ def _caught(kind: str, name: str, catcher: Catcher) -> dict[str, Any]:
             "from": "Shop <care@shop.example>",
         },
         "http": {"base_url": f"{here}/{name}"},
-    }[kind]
+    }
+    return settings[kind]
 
 
 def rules_folder(given: Path | None) -> Path:
@@ -250,14 +256,20 @@ async def once(rules: Path, say: Callable[[str], None], patience: float = 60.0) 
                 continue
             number = str(answer.json()["event"])
             right &= await _settled(on.service, number, patience)
-            explained = await explain(on.service.store, number, on.service.language)
-            for line in plan_lines(explained.plan):
+            for line in plan_lines(_explained(on.service, number)):
                 say(f"  {line}" if line else "")
             for caught in on.catcher.caught[told:]:
                 _tell(caught, say)
             told = len(on.catcher.caught)
             say("")
         return right & await _all_arrived(on, told, say)
+
+
+def _explained(service: Service, event: str) -> Plan:
+    """What every rule said of a recorded event, and why."""
+    with closing(Reader(service.settings.database)) as record:
+        plan = explain(record, event, service.language).plan
+    return plan or Plan((), "")
 
 
 async def _settled(service: Service, event: str, patience: float) -> bool:
@@ -287,3 +299,42 @@ def _tell(caught: Caught, say: Callable[[str], None]) -> None:
     )
     for line in caught.lines:
         say(f"        {line}")
+
+
+# a living shop
+
+SPEED = 600.0
+"""Seconds of the shop's life that pass in one second of the demo."""
+
+PACE = 1.0
+"""Seconds between the events of the story that the demo begins with."""
+
+
+async def live(rules: Path, say: Callable[[str], None], port: int = 0) -> None:
+    """A shop that lives in front of a person: its events come in, and each message shows as it is caught."""
+
+    def tell(caught: Caught) -> None:
+        _tell(caught, say)
+
+    def received(attempt: Attempt) -> None:
+        answer = attempt.status or attempt.excerpt
+        say(
+            f"{click.style('●', fg='cyan')} {click.style(attempt.event, bold=True)}  {attempt.about}  received ({answer})"
+        )
+
+    async with stage(rules, Catcher(tell), port) as on:
+        app = build_sandbox(token=secrets.token_hex(24), seed=7, speed=SPEED, tell=received)
+        oms: Oms = app.state.oms
+        oms.register(on.url, list(EVENT_TYPES))
+        try:
+            async with serving(app) as sandbox:
+                say(f"the stand-in order system: http://127.0.0.1:{sandbox}/  (send an event from there)")
+                say(f"the service:               {on.url}")
+                say(f"the rules:                 {rules}  (change one and it counts at once)")
+                say("Ctrl-C ends it\n")
+                for body in one_of_each(Random(7), datetime.now(UTC)):  # noqa: S311  # a story, not a secret
+                    oms.publish(body)
+                    await asyncio.sleep(PACE)
+                await oms.live()
+        finally:
+            await oms.close()

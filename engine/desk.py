@@ -12,13 +12,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from engine.language.path import PathError, parse_path
 from engine.language.words import listing, nearest
-from engine.model import Event, Memory
-from engine.rulebook.frames import from_json, to_json
-from engine.rulebook.loader import Language
+from engine.model import Event, Memory, Plan
+from engine.rulebook.frames import to_json
+from engine.rulebook.loader import Language, Loader
+from engine.rulebook.planner import plan
 from engine.sources.base import Source, Unreadable
-from engine.sources.body import parse
+from engine.sources.body import parse, repeated_keys
+from engine.sources.chord.changes import CannotChange, changed, read_change
+from engine.store.store import EventRecord, MemoryRow, Reader
 
 
 class CannotTry(Exception):
@@ -50,50 +52,12 @@ def body_of(words: str, language: Language) -> bytes:
     )
 
 
-def changed(payload: Mapping[str, Any], sets: Sequence[str]) -> Mapping[str, Any]:
-    """The payload with each `PATH=VALUE` set; a value that is JSON is taken as such, any other as text."""
-    for one in sets:
-        path, equals, text = one.partition("=")
-        if not equals:
-            raise CannotTry(f'"{one}" is not PATH=VALUE: write for example order.total=250.00')
-        payload = with_value(payload, path.strip(), _value(text))
-    return payload
-
-
-def _value(text: str) -> Any:
-    """`true`, `null`, `42`, lists and objects are themselves; `10.63` and words are text, as the OMS sends them."""
-    if text[:1] in '[{"' or text in ("true", "false", "null") or text.lstrip("-").isdigit():
-        try:
-            return from_json(text.encode())
-        except ValueError:
-            return text
-    return text
-
-
-def with_value(payload: Mapping[str, Any], path: str, value: Any) -> Mapping[str, Any]:
-    """A copy of a payload with one place set. Raises `CannotTry` where the path leads nowhere."""
+def _changed(payload: Mapping[str, Any], event: str, sets: Sequence[str]) -> Mapping[str, Any]:
+    """The payload with each `PATH=VALUE` set. Raises `CannotTry`."""
     try:
-        steps = parse_path(path).steps
-    except PathError as fault:
-        raise CannotTry(f"{path}: {fault}") from None
-    if steps is None:
-        raise CannotTry(f"{path} names no single field: write for example order.line_items[0].quantity")
-    return _set(payload, steps, value, path)  # type: ignore[no-any-return]
-
-
-def _set(node: Any, steps: Sequence[Any], value: Any, path: str) -> Any:
-    if not steps:
-        return value
-    step, *rest = steps
-    if isinstance(step, str) and isinstance(node, Mapping):
-        return {**node, step: _set(node.get(step, {}), rest, value, path)}
-    if isinstance(step, int) and isinstance(node, list) and -len(node) <= step < len(node):
-        items = list(node)
-        items[step] = _set(items[step], rest, value, path)
-        return items
-    if not isinstance(step, str | int) and isinstance(node, list):
-        return [_set(item, rest, value, path) for item in node]
-    raise CannotTry(f"{path} leads nowhere in this event")
+        return changed(payload, dict(read_change(event, words) for words in sets))  # type: ignore[no-any-return]
+    except CannotChange as reason:
+        raise CannotTry(str(reason)) from None
 
 
 def trial(
@@ -104,7 +68,7 @@ def trial(
     try:
         payload = parse(body)
         if sets:
-            payload = changed(payload, sets)
+            payload = _changed(payload, str(payload.get("event_name")), sets)
             body = to_json(payload)
         reading = source.read(body, {})
     except Unreadable as reason:
@@ -122,3 +86,67 @@ def sample_memory(event: Event, source: Source) -> Memory:
         if joins.order_of in source.read(to_json(event_type.sample), {}).aliases:
             return Memory(order=event_type.sample)
     return Memory()
+
+
+# the record
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A recorded event, and the full reasons of the rulebook that judged it, with what was known then."""
+
+    record: EventRecord
+    event: Event
+    plan: Plan | None
+    repeated: tuple[str, ...] = ()
+
+
+def explain(store: Reader, number: str, language: Language) -> Explained:
+    """Everything about a recorded event. Its plan is made again from the rules, the memory and the time of then.
+
+    `plan` is None for an event that has not been judged, or whose body or rules are no longer kept. Raises
+    `NotFound`.
+    """
+    record = store.event(number)
+    if record.body is None:
+        return Explained(record, _recorded_event(record, {}), None)
+    event = _recorded_event(record, parse(record.body))
+    repeated = tuple(repeated_keys(record.body))
+    kept = store.rulebook(record.rulebook) if record.rulebook else None
+    if kept is None or record.planned_at is None:
+        return Explained(record, event, None, repeated)
+    book = Loader(language).load(kept.texts)
+    memory = memory_of(store.memory_of(number))
+    return Explained(record, event, plan(event, book, memory, record.planned_at, explain=True), repeated)
+
+
+def _recorded_event(record: EventRecord, payload: Mapping[str, Any]) -> Event:
+    return Event(
+        record.id,
+        record.source,
+        record.type,
+        record.subject,
+        payload,
+        record.received_at,
+        record.identity,
+        record.late,
+        record.arrivals > 1,
+    )
+
+
+def memory_of(row: MemoryRow) -> Memory:
+    """What was known of the past, from the bodies it is kept as."""
+    return Memory(
+        before=parse(row.before_body) if row.before_body is not None else None,
+        order=parse(row.order_body) if row.order_body is not None else None,
+        products=row.products,
+    )
+
+
+def recorded_trial(store: Reader, number: str, language: Language, sets: Sequence[str]) -> Trial:
+    """A recorded event, to be tried with the rules of today and what was known of the past when it was judged."""
+    record = store.event(number)
+    if record.body is None:
+        raise CannotTry(f"the content of event {number} is no longer kept")
+    payload = _changed(parse(record.body), record.type, sets)
+    return Trial(_recorded_event(record, payload), memory_of(store.memory_of(number)))

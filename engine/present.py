@@ -5,16 +5,32 @@ The lines carry colours; whoever prints them to a pipe takes the colours out (cl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, tzinfo
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from engine.language.present import Paint
 from engine.language.words import listing, plural
-from engine.model import Answer, Outcome, Plan, PlannedAction, Reason, RulePlan
+from engine.model import (
+    Answer,
+    Attempt,
+    Delivery,
+    DeliveryState,
+    EventState,
+    Outcome,
+    Plan,
+    PlannedAction,
+    Reason,
+    RulePlan,
+)
 from engine.rulebook.frames import to_json
+from engine.store.values import DeliveryRecord, EventLine, EventRecord, Quarantined
+
+if TYPE_CHECKING:
+    from engine.desk import Explained
 
 _MARKS = {Answer.YES: ("✓", "green"), Answer.NO: ("✗", "red"), Answer.UNKNOWN: ("?", "yellow")}
 _OUTCOMES = {
@@ -44,7 +60,7 @@ def rule_lines(rule: RulePlan) -> Iterator[str]:
     test = dim("  (mode test: nothing is sent)") if rule.mode == "test" else ""
     head = click.style(f"{mark} {rule.name}", bold=True)
     yield f"{head} {click.style(rule.outcome.value, fg=colour)}{test}  {dim(f'{rule.file}:{rule.line}')}"
-    width = max((len(_sentence(reason)) for reason in rule.reasons), default=0)
+    width = max((len(reason.text) for reason in rule.reasons), default=0)
     for reason in rule.reasons:
         yield _reason_line(reason, min(width, 60))
     for action in rule.actions:
@@ -82,15 +98,23 @@ def _reason_line(reason: Reason, width: int) -> str:
     mark, colour = _MARKS[reason.answer]
     because = f" {dim('→')} {reason.because}" if reason.because else ""
     indent = "   " + "  " * reason.depth
-    return f"{indent}{click.style(mark, fg=colour)} {_sentence(reason):<{width}}{because}".rstrip()
-
-
-def _sentence(reason: Reason) -> str:
-    return reason.text
+    return f"{indent}{click.style(mark, fg=colour)} {reason.text:<{width}}{because}".rstrip()
 
 
 def _listens(rule: RulePlan) -> bool:
     return not any(reason.under == "when" and reason.answer is Answer.NO for reason in rule.reasons[:1])
+
+
+def colours() -> Paint:
+    """How faults are coloured on a terminal."""
+    return Paint(
+        place=_dye(bold=True), error=_dye(fg="red"), warning=_dye(fg="yellow"), note=_dye(fg="blue"), frame=_dye(dim=True),
+        hint=_dye(fg="green"),
+    )  # fmt: skip
+
+
+def _dye(**how: Any) -> Callable[[str], str]:
+    return lambda text: click.style(text, **how)
 
 
 def dim(text: str) -> str:
@@ -98,27 +122,18 @@ def dim(text: str) -> str:
     return click.style(text, dim=True)
 
 
-def table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+def table(titles: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
     """Rows in aligned columns under their titles."""
-    rows = [[*map(str, row)] for row in rows]
-    widths = [max([len(title), *(len(row[at]) for row in rows)]) for at, title in enumerate(titles)]
+    cells = [[*map(str, row)] for row in rows]
+    widths = [max([len(title), *(len(row[at]) for row in cells)]) for at, title in enumerate(titles)]
     yield dim("  ".join(title.ljust(width) for title, width in zip(titles, widths, strict=True)).rstrip())
-    for row in rows:
+    for row in cells:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
-def moment(when: datetime, zone: Any) -> str:
+def moment(when: datetime, zone: tzinfo) -> str:
     """A time on the shop's clock, to the second."""
     return when.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def span(length: timedelta) -> str:
-    """A length of time in one unit: `5 seconds`, `3 hours`."""
-    seconds = int(length.total_seconds())
-    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
-        if seconds >= 2 * size:
-            return plural(seconds // size, unit)
-    return plural(seconds, "second")
 
 
 def plan_json(event: Mapping[str, Any], plan: Plan) -> dict[str, Any]:
@@ -173,3 +188,191 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return str(value)
+
+
+# the record
+
+
+def event_json(line: EventLine) -> dict[str, Any]:
+    """An event in the shape of `events list --json`."""
+    return {
+        "id": line.id,
+        "type": line.type,
+        "subject": line.subject,
+        "received_at": line.received_at.isoformat(),
+        "state": line.state.value,
+        "arrivals": line.arrivals,
+        "late": line.late,
+    }
+
+
+def event_row(line: EventLine, zone: tzinfo) -> tuple[str, ...]:
+    """An event as a row of a table."""
+    state = f"{line.state.value}{', late' if line.late else ''}{'' if line.known else ', unknown type'}"
+    return (
+        line.id,
+        visible(line.type),
+        visible(line.subject),
+        moment(line.received_at, zone),
+        state,
+        str(line.arrivals),
+    )
+
+
+def explained_lines(explained: Explained, made: Sequence[Delivery], zone: tzinfo) -> Iterator[str]:
+    """A recorded event: what came, what every rule said and why, and what became of its deliveries."""
+    record = explained.record
+    yield f"{click.style(visible(record.type), bold=True)}  {visible(record.subject)}  event {record.id}"
+    yield f"received {moment(record.received_at, zone)}, {_arrivals(record, zone)}{', late' if record.late else ''}"
+    for note in (record.note, record.reason, _repeated(explained.repeated)):
+        if note:
+            yield click.style(f"! {visible(note)}", fg="yellow")
+    yield ""
+    if explained.plan is not None:
+        yield from plan_lines(explained.plan)
+    else:
+        yield dim("not judged yet" if record.state is EventState.NEW else "its reasons are no longer kept")
+    if made:
+        yield ""
+        titles = ("delivery", "rule", "to", "state", "tries", "why")
+        rows = [
+            (one.id, one.rule, f"{one.kind} {one.to}", one.state.value, one.attempts, one.reason)
+            for one in made
+        ]
+        yield from table(titles, rows)
+
+
+def _arrivals(record: EventRecord, zone: tzinfo) -> str:
+    if record.arrivals == 1 or record.last_seen_at is None:
+        return "once"
+    return f"{record.arrivals} times, last {moment(record.last_seen_at, zone)}"
+
+
+def _repeated(keys: Sequence[str]) -> str:
+    return f"its body says {listing(keys)} more than once; the last one counted" if keys else ""
+
+
+def explained_json(explained: Explained, made: Sequence[Delivery]) -> dict[str, Any]:
+    """A recorded event in the shape of `events show --json`: everything kept, and the plan made again."""
+    record = explained.record
+    return {
+        "id": record.id,
+        "type": record.type,
+        "source": record.source,
+        "subject": record.subject,
+        "received_at": record.received_at.isoformat(),
+        "last_seen_at": record.last_seen_at.isoformat() if record.last_seen_at else None,
+        "state": record.state.value,
+        "arrivals": record.arrivals,
+        "late": record.late,
+        "known": record.known,
+        "note": record.note,
+        "reason": record.reason,
+        "repeated_keys": list(explained.repeated),
+        "headers": dict(record.headers),
+        "payload": plain(explained.event.payload),
+        "rulebook": record.rulebook,
+        "planned_at": record.planned_at.isoformat() if record.planned_at else None,
+        "outcomes": dict(record.outcomes),
+        "rules": [_rule_json(rule) for rule in explained.plan.rules] if explained.plan else [],
+        "deliveries": [delivery_json(one) for one in made],
+    }
+
+
+def delivery_json(one: Delivery) -> dict[str, Any]:
+    """A delivery in the shape of `deliveries list --json`."""
+    return {
+        "id": one.id,
+        "event": one.event,
+        "rule": one.rule,
+        "action": one.action,
+        "kind": one.kind,
+        "to": one.to,
+        "state": one.state.value,
+        "attempts": one.attempts,
+        "due_at": one.due_at.isoformat(),
+        "reason": one.reason,
+    }
+
+
+def delivery_row(one: Delivery, zone: tzinfo) -> tuple[str, ...]:
+    """A delivery as a row of a table."""
+    due = moment(one.due_at, zone) if one.state is DeliveryState.QUEUED else ""
+    return (
+        str(one.id), one.event, one.rule, one.kind, visible(one.to), one.state.value, str(one.attempts), due,
+        visible(one.reason),
+    )  # fmt: skip
+
+
+def delivery_lines(record: DeliveryRecord, zone: tzinfo) -> Iterator[str]:
+    """One delivery: where it stands, what is sent word for word, and every try."""
+    one = record.delivery
+    yield f"{click.style(f'{one.kind} to {visible(one.to)}', bold=True)}  delivery {one.id}"
+    yield f"for event {one.event}, rule {one.rule}, action {one.action}; key {one.idempotency_key}"
+    yield f"{one.state.value}{f': {visible(one.reason)}' if one.reason else ''}"
+    if one.state is DeliveryState.QUEUED:
+        yield f"next try {moment(one.due_at, zone)}"
+    yield ""
+    for line in request_lines(one.request):
+        yield f"   {line}"
+    if record.tries:
+        yield ""
+        rows = [
+            (
+                one.number,
+                moment(one.started_at, zone),
+                one.outcome,
+                _took(one),
+                one.status,
+                visible(one.detail),
+            )
+            for one in record.tries
+        ]
+        yield from table(("try", "started", "outcome", "took", "status", "answer"), rows)
+
+
+def _took(attempt: Attempt) -> str:
+    return "" if attempt.took_ms is None else f"{attempt.took_ms} ms"
+
+
+def delivery_record_json(record: DeliveryRecord) -> dict[str, Any]:
+    """One delivery in the shape of `deliveries show --json`: everything kept."""
+    return {
+        **delivery_json(record.delivery),
+        "connection": record.delivery.connection,
+        "idempotency_key": record.delivery.idempotency_key,
+        "request": record.delivery.request,
+        "created_at": record.created_at.isoformat(),
+        "finished_at": record.finished_at.isoformat() if record.finished_at else None,
+        "tries": [
+            {
+                "number": one.number,
+                "started_at": one.started_at.isoformat(),
+                "outcome": one.outcome,
+                "took_ms": one.took_ms,
+                "status": one.status,
+                "detail": one.detail,
+            }
+            for one in record.tries
+        ],
+    }
+
+
+def quarantined_json(one: Quarantined) -> dict[str, Any]:
+    """An unreadable body as JSON; its bytes as text, what is no UTF-8 escaped."""
+    return {
+        "id": one.id,
+        "source": one.source,
+        "reason": one.reason,
+        "received_at": one.received_at.isoformat(),
+        "headers": dict(one.headers),
+        "body": one.body.decode("utf-8", "backslashreplace"),
+    }
+
+
+def visible(text: str) -> str:
+    """Text from outside for a terminal: what could move the cursor or change colours is shown as an escape."""
+    return "".join(
+        letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode()
+        for letter in text
+    )

@@ -71,7 +71,12 @@ def test_pure_rooms_touch_neither_network_nor_files_nor_clock() -> None:
 def test_reading_what_arrived_touches_nothing() -> None:
     reading = [ENGINE / "sources" / "base.py", ENGINE / "sources" / "body.py"]
     reading += [ENGINE / "sources" / "chord" / name for name in ("__init__.py", "catalogue.py", "shop.py")]
-    wrong = [f"{path.name} imports {name}" for path in reading for name in _imports(path) if name.split(".")[0] in TOUCHING]
+    wrong = [
+        f"{path.name} imports {name}"
+        for path in reading
+        for name in _imports(path)
+        if name.split(".")[0] in TOUCHING
+    ]
     assert not wrong
 
 

@@ -100,7 +100,6 @@ class Verdict(msgspec.Struct, frozen=True):
     outcomes: dict[str, str] = msgspec.field(default_factory=dict)
     due: list[Due] = msgspec.field(default_factory=list)
     teaches: dict[str, str] = msgspec.field(default_factory=dict)
-    warning: str = ""
     error: str = ""
 
 
@@ -114,8 +113,8 @@ class Judged(msgspec.Struct, frozen=True, tag=True):
 Request = Load | Judge
 Reply = Loaded | Judged
 encode = msgspec.msgpack.Encoder().encode
-decode_request = msgspec.msgpack.Decoder(Request).decode
-decode_reply = msgspec.msgpack.Decoder(Reply).decode
+_requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
+_replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
 
 
 def to_json(value: Any) -> bytes:
@@ -164,3 +163,13 @@ def held_reason(gaps: Iterable[Gap]) -> str:
     """Why a message with gaps waits for a person, in one sentence."""
     told = "; ".join(f"line {gap.line}: {gap.because}" for gap in gaps)
     return f"a value could not be filled in ({told})"
+
+
+def decode_request(frame: bytes) -> Request:
+    """What the planner process is asked."""
+    return _requests.decode(frame)
+
+
+def decode_reply(frame: bytes) -> Reply:
+    """What the planner process answers."""
+    return _replies.decode(frame)

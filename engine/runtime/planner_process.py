@@ -17,8 +17,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import BinaryIO
 
-from msgspec import structs
-
 from engine import actions, sources
 from engine.model import Event, Memory
 from engine.rulebook.book import Rulebook
@@ -40,7 +38,7 @@ from engine.rulebook.frames import (
 )
 from engine.rulebook.loader import Language, Loader
 from engine.rulebook.planner import plan
-from engine.sources.body import parse, repeated_keys
+from engine.sources.body import parse
 
 MEMORY_LIMIT = 1 << 30
 """Bytes of address space that planning may take."""
@@ -134,7 +132,9 @@ class PlannerProcess:
 
     async def _exchange(self, request: Request) -> Reply:
         process = self._process
-        assert process is not None and process.stdin is not None and process.stdout is not None  # noqa: S101
+        assert process is not None  # noqa: S101  # `_ready` has started it
+        assert process.stdin is not None  # noqa: S101
+        assert process.stdout is not None  # noqa: S101
         frame = encode(request)
         process.stdin.write(_LENGTH.pack(len(frame)) + frame)
         await process.stdin.drain()
@@ -193,16 +193,10 @@ def judge_one(job: Job, book: Rulebook, now: datetime) -> Verdict:
         event = event_of(job)
         source = book.sources.get(job.source)
         teaches = source.teaches(job.type, event.payload) if source else {}
-        verdict = verdict_of(event, plan(event, book, memory_of(job), now), teaches)
-        repeated = repeated_keys(job.body)
-        if repeated:
-            return structs.replace(
-                verdict, warning=f"its body says {', '.join(repeated)} more than once; the last counted"
-            )
-        return verdict
+        return verdict_of(event, plan(event, book, memory_of(job), now), teaches)
     except MemoryError:
         return Verdict(job.id, error="judging it took more memory than a rule may have")
-    except Exception as error:  # noqa: BLE001  # one event's fault must not take the batch with it: it is set aside with this
+    except Exception as error:  # one event's fault must not take the batch with it: it is set aside with this
         return Verdict(job.id, error=f"judging it failed: {type(error).__name__}: {error}"[:500])
 
 

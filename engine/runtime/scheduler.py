@@ -34,6 +34,7 @@ class Scheduler:
     async def forget_identities(self) -> None:
         """Let go of the identities whose window has passed: what comes then is a new event."""
         try:
-            await self._store.purge_identities(self._clock())
+            while await self._store.purge_identities(self._clock()):
+                pass  # a batch at a time, so that nobody waits long for the disk
         except StoreUnavailable as reason:
             log.error("identities could not be swept: %s", reason)

@@ -9,20 +9,30 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime
 from random import Random
 from time import perf_counter
 
 from engine.actions.base import Action, DeliveryError, Receipt, Services
 from engine.model import Delivery, DeliveryState
-from engine.rulebook.book import Rulebook, Wants
-from engine.rulebook.frames import Due, Job, Judged as Verdicts, Verdict
-from engine.runtime import retry
+from engine.rulebook.book import Rulebook
+from engine.rulebook.frames import Due, Job, Verdict
+from engine.rulebook.frames import Judged as Verdicts
 from engine.runtime.clock import Clock
 from engine.runtime.metrics import Metrics
 from engine.runtime.planner_process import PlannerDied, PlannerProcess
+from engine.runtime.retry import Policy, decide
 from engine.sources.body import parse
-from engine.store.store import Finished, Judged, NewDelivery, Store, StoredEvent, StoreUnavailable
+from engine.store.store import (
+    Finished,
+    Judged,
+    MemoryRow,
+    NewDelivery,
+    Store,
+    StoredEvent,
+    StoreUnavailable,
+)
 
 log = logging.getLogger("shopbell.worker")
 
@@ -115,59 +125,60 @@ class Worker:
     async def _judge(self, batch: Sequence[StoredEvent]) -> None:
         """Have a batch judged and its verdicts recorded, by one rulebook from the first to the last step."""
         book, now = self._book(), self._clock()
-        jobs = await self._jobs(batch, book)
+        asked = [
+            _Asked(event, memory)
+            for event, memory in zip(batch, await self._memories(batch, book), strict=True)
+        ]
         try:
-            verdicts = await self._planner.judge(book, jobs, now)
+            verdicts = await self._planner.judge(book, [one.job() for one in asked], now)
         except PlannerDied as death:
             await self._died(batch, str(death))
             return
-        await self._record(batch, verdicts, book, now)
+        await self._record(asked, verdicts, book, now)
 
-    async def _jobs(self, batch: Sequence[StoredEvent], book: Rulebook) -> list[Job]:
-        wants = [_wants(event, book) for event in batch]
-        memories = await self._store.memories(
-            [(e, w.before, w.joins.order_of, w.joins.products) for e, w in zip(batch, wants, strict=True)]
-        )
-        return [
-            Job(
-                id=event.id,
-                source=event.source,
-                type=event.type,
-                subject=event.subject,
-                received_at=event.received_at,
-                identity=event.identity,
-                late=event.late,
-                body=event.body,
-                before=memory.before_body,
-                order=memory.order_body,
-                products=dict(memory.products),
-            )
-            for event, memory in zip(batch, memories, strict=True)
-        ]
+    async def _memories(self, batch: Sequence[StoredEvent], book: Rulebook) -> list[MemoryRow]:
+        wanted = []
+        for event in batch:
+            wants = book.wants(event.source, event.type, lambda body=event.body: parse(body))  # type: ignore[misc]
+            wanted.append((event, wants.before, wants.joins.order_of, wants.joins.products))
+        return await self._store.memories(wanted)
 
     async def _died(self, batch: Sequence[StoredEvent], reason: str) -> None:
         """Events stay new and are tried alone next time; one that has had its chances is set aside."""
         log.error("judging %d events ended badly: %s", len(batch), reason)
         for event in batch:
             if event.starts >= STARTS:
-                await self._store.set_aside(event.id, f"{reason}, {STARTS} times")
-                self._metrics.set_aside()
+                await self._set_aside(event, f"{reason}, {STARTS} times")
+
+    async def _set_aside(self, event: StoredEvent, reason: str) -> None:
+        await self._store.set_aside(event.id, reason)
+        self._metrics.set_aside()
 
     async def _record(
-        self, batch: Sequence[StoredEvent], verdicts: Verdicts, book: Rulebook, now: datetime
+        self, asked: Sequence[_Asked], verdicts: Verdicts, book: Rulebook, now: datetime
     ) -> None:
-        await self._store.keep_rulebook(book.hash, book.texts, now)
+        await self._store.keep_rulebook(verdicts.rulebook, book.texts, now)
         judged = []
-        for event, verdict in zip(batch, verdicts.verdicts, strict=True):
+        for one, verdict in zip(asked, verdicts.verdicts, strict=True):
             if verdict.error:
-                log.error("event %s could not be judged: %s", event.id, verdict.error)
-                await self._store.set_aside(event.id, verdict.error)
-                self._metrics.set_aside()
+                await self._set_aside(one.event, verdict.error)
                 continue
-            judged.append(_judged(event, verdict, verdicts.rulebook, now))
-            for rule, outcome in verdict.outcomes.items():
-                self._metrics.outcome(rule, outcome)
+            judged.append(one.judged(verdict, verdicts.rulebook, now, self._okey(one)))
+            self._count(one.event, verdict)
         await self._store.record(judged)
+
+    def _count(self, event: StoredEvent, verdict: Verdict) -> None:
+        if event.late:
+            self._metrics.late(event.type)
+        for rule, outcome in verdict.outcomes.items():
+            self._metrics.outcome(rule, outcome)
+
+    def _okey(self, one: _Asked) -> str:
+        """What keeps deliveries in order: the order that an event belongs to where it is known, else its subject."""
+        source = self._book().sources.get(one.event.source)
+        if one.memory.order_body is None or source is None:
+            return one.event.subject
+        return source.read(one.memory.order_body, {}).subject
 
     # delivering
 
@@ -182,11 +193,11 @@ class Worker:
 
     async def _deliver_some(self) -> bool:
         """Claim what is due and start it; whether anything was."""
-        free = min(SLOTS - len(self._running), LANE)
+        free = SLOTS - len(self._running)
         if free <= 0:
             return False
         busy = frozenset(name for name, under_way in self._lanes.items() if under_way >= LANE)
-        claimed = await self._store.claim(free, self._clock(), busy)
+        claimed = await self._store.claim(free, self._clock(), busy, each=LANE)
         for delivery in claimed:
             self._lanes[delivery.connection] += 1
             task = asyncio.create_task(self._deliver(delivery))
@@ -229,7 +240,9 @@ class Worker:
         if isinstance(outcome, Receipt):
             self._metrics.delivered(delivery.kind, "done")
             return Finished(delivery.id, delivery.attempts, "done", outcome.status, outcome.detail, took)
-        then = retry.decide(outcome, delivery.attempts, self._policy(delivery), self._clock(), self._random)
+        then = decide(
+            outcome, delivery.attempts, self._policy(delivery), self._clock(), self._random.random()
+        )
         self._metrics.delivered(delivery.kind, then.state.value)
         log.warning("delivery %s to %s: %s", delivery.id, delivery.to, outcome)
         return Finished(
@@ -243,3 +256,66 @@ class Worker:
             state=then.state,
             reason=then.reason,
         )
+
+    def _policy(self, delivery: Delivery) -> Policy:
+        """How often this delivery is tried; what its rule said of that travels in its request."""
+        action = self._actions.get(delivery.kind)
+        usual = action.on_unsure if action else "ask"
+        return Policy.of(delivery.request.get("retry"), delivery.request.get("on_unsure", usual))
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """An event, and what is known beside it when it is judged."""
+
+    event: StoredEvent
+    memory: MemoryRow
+
+    def job(self) -> Job:
+        """What the planner is handed."""
+        return Job(
+            id=self.event.id,
+            source=self.event.source,
+            type=self.event.type,
+            subject=self.event.subject,
+            received_at=self.event.received_at,
+            identity=self.event.identity,
+            late=self.event.late,
+            body=self.event.body,
+            before=self.memory.before_body,
+            order=self.memory.order_body,
+            products=dict(self.memory.products),
+        )
+
+    def judged(self, verdict: Verdict, rulebook: str, now: datetime, okey: str) -> Judged:
+        """What is recorded of the verdict."""
+        return Judged(
+            event_id=self.event.id,
+            rulebook=rulebook,
+            outcomes=verdict.outcomes,
+            planned_at=now,
+            memory=self.memory,
+            deliveries=[_new_delivery(due, now, okey) for due in verdict.due],
+            names={("product", key): name for key, name in verdict.teaches.items()},
+        )
+
+
+def _new_delivery(due: Due, now: datetime, okey: str) -> NewDelivery:
+    state, reason = DeliveryState.QUEUED, ""
+    if due.held:
+        state, reason = DeliveryState.HELD, due.held
+    if due.test:
+        state, reason = DeliveryState.SUPPRESSED, "the rule is in mode test"
+    return NewDelivery(
+        rule=due.rule,
+        action=due.action,
+        kind=due.kind,
+        to=due.to,
+        connection=due.connection,
+        request_json=due.request,
+        state=state,
+        due_at=now,
+        okey=okey if due.ordered else None,
+        idempotency_key=due.key,
+        reason=reason,
+    )
