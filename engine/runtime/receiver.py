@@ -11,9 +11,10 @@ from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
 from datetime import datetime
+from functools import lru_cache
 from hmac import compare_digest
 from time import perf_counter
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote_to_bytes
 
 import msgspec
@@ -22,7 +23,7 @@ from engine.runtime.clock import Clock
 from engine.runtime.metrics import Metrics
 from engine.sources.base import Reading, Source, Unreadable
 from engine.sources.body import PACKINGS, TooLarge, unpack
-from engine.store.values import Appended, Arrival, StoreUnavailable
+from engine.store.store import Appended, Arrival, StoreUnavailable
 
 log = logging.getLogger("shopbell.receiver")
 
@@ -83,6 +84,14 @@ class SenderGone(Exception):
     """The sender closed the connection before its body was here."""
 
 
+class Label(NamedTuple):
+    """What a request's headers say of its body: those that are kept, how it is packed, and whether it is in parts."""
+
+    kept: Mapping[str, str]
+    encoding: str
+    parts: bool
+
+
 class Receiver:
     """Answers the requests of one source. `secrets` are the texts of which a request must show one."""
 
@@ -105,6 +114,7 @@ class Receiver:
         self._clock = clock
         self._metrics = metrics
         self._limit = limit
+        self._limit_digits = len(str(limit))
 
     async def answer(self, scope: Scope, receive: Receive, send: Send, given: bytes = b"") -> None:
         """Answer one request; `given` is the secret in its address, percent signs still in place."""
@@ -112,23 +122,20 @@ class Receiver:
         headers: dict[bytes, bytes] = dict(scope["headers"])
         if scope["method"] != "POST":
             await self._turn_away(send, 405, headers=((b"allow", b"POST"),))
-        elif not self._authentic(given, headers):
+            return
+        if not self._authentic(given, headers):
             await self._turn_away(send, 401)
-        else:
-            await self._take(headers, receive, send, began)
-
-    async def _take(self, headers: Mapping[bytes, bytes], receive: Receive, send: Send, began: float) -> None:
-        """Read, keep and acknowledge what the right sender sends."""
-        kept, received_at = _kept(headers), self._clock()
+            return
+        label, received_at = _label(tuple(map(headers.get, _KEPT))), self._clock()
         try:
-            encoding = self._encoding(headers)
+            self._look_at(label, headers)
             body = await self._whole(receive)
-            if encoding:
-                body = self._unpacked(body, encoding)
-            reading = self._read(body, kept)
-            appended = await self._store.append(self._arrival(reading, body, kept), received_at)
+            if label.encoding:
+                body = self._unpacked(body, label.encoding)
+            reading = self._read(body, label)
+            appended = await self._store.append(self._arrival(reading, body, label), received_at)
         except Refused as refusal:
-            await self._refuse(send, refusal, kept, received_at)
+            await self._refuse(send, refusal, label, received_at)
         except StoreUnavailable as reason:
             await self._unavailable(send, reason)
         except SenderGone:
@@ -140,43 +147,45 @@ class Receiver:
             self._metrics.received(type, appended.repeat, perf_counter() - began)
 
     def _authentic(self, given: bytes, headers: Mapping[bytes, bytes]) -> bool:
-        shown = [unquote_to_bytes(given)] if given else []
+        """Whether any of the places for a secret holds one of ours."""
+        right = self._is_secret(unquote_to_bytes(given) if b"%" in given else given)
         if (named := headers.get(b"x-webhook-secret")) is not None:
-            shown.append(named)
+            right |= self._is_secret(named)
         if (authorization := headers.get(b"authorization")) is not None:
-            shown.append(_credential(authorization))
-        right = False
-        for credential in shown:
-            for secret in self._secrets:  # all are compared, so that the time tells nothing
-                right |= compare_digest(secret, credential)
+            right |= self._is_secret(_credential(authorization))
         return right
 
-    def _encoding(self, headers: Mapping[bytes, bytes]) -> str:
-        """How the body is packed, "" for not at all; refuses by its headers what need not be read."""
-        if headers.get(b"content-type", b"")[:10].lower() == b"multipart/":
+    def _is_secret(self, shown: bytes) -> bool:
+        right = False
+        for secret in self._secrets:  # all are compared, so that the time tells nothing
+            right |= compare_digest(secret, shown)
+        return right
+
+    def _look_at(self, label: Label, headers: Mapping[bytes, bytes]) -> None:
+        """Refuse what its headers say cannot be taken, before it is read."""
+        if label.parts:
             raise Refused(415, "content type", "The body is a form of several parts; JSON was expected.")
         length = headers.get(b"content-length", b"")
-        if length.isdigit() and int(length) > self._limit:
+        if len(length) >= self._limit_digits and length.isdigit() and int(length) > self._limit:
             raise self._too_large(f"The body has {int(length):,} bytes")
-        encoding = headers.get(b"content-encoding", b"").decode("latin-1").strip().lower()
-        if encoding and encoding not in PACKINGS:
-            reason = f"A body packed with {encoding[:40]!r} cannot be read; use gzip or none."
+        if label.encoding and label.encoding not in PACKINGS:
+            reason = f"A body packed with {label.encoding[:40]!r} cannot be read; use gzip or none."
             raise Refused(415, "packing", reason)
-        return encoding
 
     async def _whole(self, receive: Receive) -> bytes:
         """All of the body as it comes, as long as it stays under the limit; how long it may take, the protocol says."""
-        body = bytearray()
-        more = True
+        pieces: list[bytes] = []
+        size, more = 0, True
         while more:
             message = await receive()
             if message["type"] != "http.request":
                 raise SenderGone
-            body += message.get("body", b"")
-            if len(body) > self._limit:
+            pieces.append(message.get("body", b""))
+            size += len(pieces[-1])
+            if size > self._limit:
                 raise self._too_large(f"The body has more than {self._limit:,} bytes")
             more = message.get("more_body", False)
-        return bytes(body)
+        return b"".join(pieces)
 
     def _unpacked(self, packed: bytes, encoding: str) -> bytes:
         try:
@@ -190,13 +199,13 @@ class Receiver:
     def _too_large(self, what: str) -> Refused:
         return Refused(413, "too large", f"{what}; at most {self._limit:,} are taken.")
 
-    def _read(self, body: bytes, kept: Mapping[str, str]) -> Reading:
+    def _read(self, body: bytes, label: Label) -> Reading:
         try:
-            return self._source.read(body, kept)
+            return self._source.read(body, label.kept)
         except Unreadable as reason:
             raise Refused(400, _kind(reason), str(reason), body) from None
 
-    def _arrival(self, reading: Reading, body: bytes, kept: Mapping[str, str]) -> Arrival:
+    def _arrival(self, reading: Reading, body: bytes, label: Label) -> Arrival:
         return Arrival(
             source=self.name,
             type=reading.type,
@@ -209,17 +218,19 @@ class Receiver:
             aliases=reading.aliases,
             known=reading.known,
             note=reading.note,
-            headers=kept,
+            headers=label.kept,
         )
 
-    async def _refuse(
-        self, send: Send, refusal: Refused, kept: Mapping[str, str], received_at: datetime
-    ) -> None:
+    async def _refuse(self, send: Send, refusal: Refused, label: Label, received_at: datetime) -> None:
         """Keep what cannot be taken where a person finds it, and say why."""
         reason = str(refusal)
         try:
             await self._store.quarantine(
-                source=self.name, reason=reason, body=refusal.body, headers=kept, received_at=received_at
+                source=self.name,
+                reason=reason,
+                body=refusal.body,
+                headers=label.kept,
+                received_at=received_at,
             )
         except StoreUnavailable as unavailable:
             await self._unavailable(send, unavailable)
@@ -266,7 +277,7 @@ class Intake:
         await self._app(scope, receive, send)
 
 
-_KEPT = tuple((name.encode(), name) for name in KEPT_HEADERS)
+_KEPT = tuple(name.encode() for name in KEPT_HEADERS)
 _TRUTH = {False: b"false", True: b"true"}
 _JSON = (b"content-type", b"application/json")
 _encode = msgspec.json.encode
@@ -282,9 +293,16 @@ async def _reply(
     await send({"type": "http.response.body", "body": body})
 
 
-def _kept(headers: Mapping[bytes, bytes]) -> dict[str, str]:
-    """What is kept of a request's headers."""
-    return {name: headers[raw][:LONGEST_HEADER].decode("latin-1") for raw, name in _KEPT if raw in headers}
+@lru_cache(maxsize=256)
+def _label(values: tuple[bytes | None, ...]) -> Label:
+    """What the values of `KEPT_HEADERS` say; a sender's are the same from one request to the next."""
+    kept = {
+        name: value[:LONGEST_HEADER].decode("latin-1")
+        for name, value in zip(KEPT_HEADERS, values, strict=True)
+        if value is not None
+    }
+    parts = kept.get("content-type", "").lower().startswith("multipart/")
+    return Label(kept, kept.get("content-encoding", "").strip().lower(), parts)
 
 
 def _kind(reason: Unreadable) -> str:

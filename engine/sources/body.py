@@ -146,35 +146,34 @@ def decoded(body: bytes, decode: Callable[[bytes], T]) -> T:
     Raises `Malformed` for a body that is not strict JSON. A `msgspec.ValidationError` goes through: the JSON is then
     not of the shape that the decoder wants, and may be broken besides.
     """
-    text = _checked(body)
-    if rb"\u0000" in text:
-        text = _mended(text)
+    text = body.removeprefix(BOM)
     try:
+        if not text.isascii():
+            text.decode()  # a decoder does not look into the texts that it skips
+        # Counting is all that most bodies cost here; only those with many brackets or digits are looked at closely.
+        if text.count(b"{") + text.count(b"[") > MAX_DEPTH or len(text) > 2 * MAX_VALUES:
+            _check_shape(text)
+        if _MANY_DIGITS in text[::_STRIDE].translate(_DIGITS):
+            _check_digits(text)
+        if rb"\u0000" in text:
+            text = _mended(text)
         return decode(text)
+    except UnicodeDecodeError as error:
+        raise Malformed(_not_utf8(body, error), "encoding") from None
     except msgspec.ValidationError:
         raise
     except (msgspec.DecodeError, RecursionError):
-        try:
-            return decode(_mended(text))
-        except msgspec.ValidationError:
-            raise
-        except (msgspec.DecodeError, RecursionError):
-            _explain(text)
+        return _decoded_mended(text, decode)
 
 
-def _checked(body: bytes) -> bytes:
-    """The JSON text of a body, after the checks that a decoder which skips values does not make."""
-    text = body.removeprefix(BOM)
+def _decoded_mended(text: bytes, decode: Callable[[bytes], T]) -> T:
+    """The second try, for a body that may only have half of a surrogate pair in it."""
     try:
-        text.decode()
-    except UnicodeDecodeError as error:
-        raise Malformed(_not_utf8(body, error), "encoding") from None
-    # Counting is all that most bodies cost here; only those with many brackets or digits are looked at closely.
-    if len(text) > 2 * MAX_VALUES or text.count(b"{") + text.count(b"[") > MAX_DEPTH:
-        _check_shape(text)
-    if len(text) > MAX_DIGITS and _MANY_DIGITS in text[::_STRIDE].translate(_DIGITS):
-        _check_digits(text)
-    return text
+        return decode(_mended(text))
+    except msgspec.ValidationError:
+        raise
+    except (msgspec.DecodeError, RecursionError):
+        _explain(text)
 
 
 _STRIDE = 100

@@ -79,28 +79,31 @@ class _Kind:
     Stock goes out, back and out again with equal fields, so there a repeat counts only against the newest event.
     """
 
+    type: str
     object: str
     dated_by: Callable[[Any], tuple[Any, ...]]
     window: timedelta = WEEK
     superseded: bool = False
 
 
-_STOCK = _Kind("stock_item", attrgetter("id", "updated_at", "variant.updated_at", "count_on_hand"), DAY, True)
+_STATUS = attrgetter("number", "delivery_status", "status_detail", "updated_at")
+_STOCK = attrgetter("id", "updated_at", "variant.updated_at", "count_on_hand")
 _KINDS: Mapping[str, _Kind] = {
-    "order_completed": _Kind("order", attrgetter("number", "completed_at")),
-    "order_cancelled": _Kind("order", attrgetter("number", "canceled_at")),
-    "shipment_shipped": _Kind("shipment", attrgetter("number", "shipped_at")),
-    "shipment_updated": _Kind("shipment", attrgetter("number", "updated_at")),
-    "shipment_delivery_status_updated": _Kind(
-        "shipment", attrgetter("number", "delivery_status", "status_detail", "updated_at")
-    ),
-    "stock_item_back_in_stock": _STOCK,
-    "stock_item_out_of_stock": _STOCK,
+    kind.type: kind
+    for kind in (
+        _Kind("order_completed", "order", attrgetter("number", "completed_at")),
+        _Kind("order_cancelled", "order", attrgetter("number", "canceled_at")),
+        _Kind("shipment_shipped", "shipment", attrgetter("number", "shipped_at")),
+        _Kind("shipment_updated", "shipment", attrgetter("number", "updated_at")),
+        _Kind("shipment_delivery_status_updated", "shipment", _STATUS),
+        _Kind("stock_item_back_in_stock", "stock_item", _STOCK, DAY, True),
+        _Kind("stock_item_out_of_stock", "stock_item", _STOCK, DAY, True),
+    )
 }
-_UNKNOWN = _Kind("", lambda about: ())
 
 _OBJECTS = ("order", "shipment", "stock_item")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 _decode = msgspec.json.Decoder(_Body).decode
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -122,15 +125,11 @@ class Chord(Source):
             found = decoded(body, _decode)
         except msgspec.ValidationError:
             found = _loosely(parse(body))
-        written = found.event_name
-        type = MISPRINTS.get(written, written)
-        kind = _KINDS.get(type)
-        if kind is None:
-            return _unknown(found, body, headers)
-        about = getattr(found, kind.object)
-        if about is None or type != written:
-            return _unusual(type, kind, about, written, body, headers)
-        return _reading(type, kind, about, body, headers)
+        kind = _KINDS.get(found.event_name)
+        about = getattr(found, kind.object) if kind else None
+        if kind is None or about is None:
+            return _unusual(found, body, headers)
+        return _reading(kind, about, body, headers)
 
     def joins(self, type: str, payload: Mapping[str, Any]) -> Joins:
         """The order of a shipment, and the product names of a stock item."""
@@ -163,29 +162,31 @@ class Chord(Source):
         return {sku: name for sku, name in names.items() if sku and name}
 
 
-def _reading(
-    type: str, kind: _Kind, about: Any, body: bytes, headers: Mapping[str, str], note: str = ""
-) -> Reading:
-    identity = _identity(type, kind.dated_by(about), body, headers)
+def _reading(kind: _Kind, about: Any, body: bytes, headers: Mapping[str, str], note: str = "") -> Reading:
+    identity = _identity(kind.type, kind.dated_by(about), body, headers)
     return Reading(
-        type=type,
+        type=kind.type,
         subject=_subject(kind.object, about.number, about.id) or _unnamed(kind.object, identity),
         identity=identity,
         window=kind.window,
-        superseded=kind.superseded and not headers.get(ID_HEADER),
+        superseded=kind.superseded and ID_HEADER not in headers,
         updated_at=_microseconds(about.updated_at),
         aliases=_shipments(about) if kind.object == "order" else (),
         note=note,
     )
 
 
-def _unusual(
-    type: str, kind: _Kind, about: Any, written: str, body: bytes, headers: Mapping[str, str]
-) -> Reading:
-    """A known event under a misprinted name, or without the object that it is about."""
+def _unusual(found: _Body, body: bytes, headers: Mapping[str, str]) -> Reading:
+    """A known event under a misprinted name or without the object that it is about, or an unknown event."""
+    written = found.event_name
+    type = MISPRINTS.get(written, written)
+    kind = _KINDS.get(type)
+    if kind is None:
+        return _unknown(found, body, headers)
     misprint = f"sent as {written}, a misprint of Chord's guide; read as {type}" if type != written else ""
+    about = getattr(found, kind.object)
     if about is not None:
-        return _reading(type, kind, about, body, headers, misprint)
+        return _reading(kind, about, body, headers, misprint)
     missing = f"the body has no {kind.object.replace('_', ' ')}, which {type} events are about"
     identity = _identity(type, (), body, headers)
     note = "; ".join(filter(None, (misprint, missing)))
@@ -235,17 +236,18 @@ def _loosely(payload: Mapping[str, Any]) -> _Body:
 
 def _identity(type: str, dated: tuple[Any, ...], body: bytes, headers: Mapping[str, str]) -> bytes:
     """What a repeat shares: the sender's own id, else the fields that date what happened, else the content."""
-    given = headers.get(ID_HEADER)
-    if given:
-        return sha256(_encode(("chord", type, "id", given))).digest()
+    if ID_HEADER in headers:
+        return sha256(_encode(("chord", type, "id", headers[ID_HEADER]))).digest()
     if dated and None not in dated and "" not in dated:
         return sha256(_encode(("chord", type, "dated", dated))).digest()
     return sha256(_encode(("chord", type, "content")) + canonical(parse(body))).digest()
 
 
 def _subject(object: str, number: Any, id: Any) -> str:
-    name = (_text(number) or _text(id))[:LONGEST_NUMBER]
-    return f"{object}:{_printable(name)}" if name else ""
+    name = number if isinstance(number, str) and number else _text(number) or _text(id)
+    if len(name) > LONGEST_NUMBER or not name.isprintable():
+        name = _printable(name[:LONGEST_NUMBER])
+    return f"{object}:{name}" if name else ""
 
 
 def _unnamed(object: str, identity: bytes) -> str:
@@ -255,7 +257,7 @@ def _unnamed(object: str, identity: bytes) -> str:
 
 def _shipments(order: _Order) -> tuple[str, ...]:
     subjects = [_subject("shipment", one.number, one.id) for one in order.shipments]
-    return tuple(filter(None, subjects))
+    return tuple(subjects) if "" not in subjects else tuple(filter(None, subjects))
 
 
 def _printable(text: str) -> str:
@@ -274,10 +276,9 @@ def _microseconds(stamp: Any) -> int | None:
     """A time stamp as microseconds since 1970, None where it is none; without an offset it is taken for UTC."""
     try:
         moment = datetime.fromisoformat(stamp)
-        since = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH
+        return ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - _EPOCH) // _MICROSECOND
     except (TypeError, ValueError, OverflowError):
         return None
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def _object_of(type: str) -> str:
