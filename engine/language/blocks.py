@@ -59,7 +59,8 @@ def _twice(block: MappingNode, place: _Place, problems: Problems) -> None:
             remedy, hint = _remedy(earlier, entry, place)
             spelled = "" if earlier.key.text == entry.key.text else f' (as "{earlier.key.text}")'
             where = f"on line {earlier.key.mark.line} of this block{spelled}"
-            message = f"{entry.key.text} is already {where} and only one could count. {remedy}"
+            name = entry.key.text if "." in entry.key.text else f'"{entry.key.text}"'
+            message = f"{name} is already {where} and only one could count. {remedy}"
             problems.error(entry.key.mark, message, hint)
 
 
@@ -74,8 +75,8 @@ def _remedy(earlier: Entry, entry: Entry, place: _Place) -> tuple[str, str]:
     key = earlier.key.text
     if place.conditions and isinstance(earlier.value, ScalarNode) and isinstance(entry.value, ScalarNode):
         return _both(key, earlier.value.text, entry.value.text)
-    if place.conditions and normal_key(key) in CONDITIONS:
-        return "Put the lines of both into one", f"{key}:"
+    if normal_key(key) in (*CONDITIONS, "then", "tests"):
+        return "Put the lines of both into one", ""
     return "Take one of them out", ""
 
 

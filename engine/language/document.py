@@ -10,14 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import yaml
 
 from engine.language.blocks import check_blocks
+from engine.language.lines import indent_of
 from engine.language.mend import MOST_SLIPS, mend
-from engine.language.page import Page
 from engine.language.node import Entry, MappingNode, Node, ScalarNode, SequenceNode, Style
+from engine.language.page import Page
 from engine.language.problem import Mark, Problems
 from engine.language.words import quoted
 
@@ -76,7 +77,7 @@ def _decode(data: bytes, problems: Problems) -> str | None:
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
         mark = _mark_at(before, len(before))
-        after = f' after "{before[-12:].splitlines()[-1]}"' if before[-1:].strip() else ""
+        after = f' after "{before.split()[-1][-20:]}"' if before[-1:].strip() else ""
         problems.error(
             mark, f"this file is not saved as UTF-8: the letter{after} cannot be read. Save it as UTF-8"
         )
@@ -113,9 +114,12 @@ def _not_a_block(node: Node | None, problems: Problems) -> None:
 
 @dataclass(slots=True)
 class _Open:
-    """A block or list whose end has not come yet; a block's nodes are key, value, key, value."""
+    """A block or list whose end has not come yet; a block's nodes are key, value, key, value.
 
-    mark: Mark
+    `at` is its place in the mended rows, which differs from that in the file where a slip was mended.
+    """
+
+    at: Mark
     is_block: bool
     nodes: list[Node] = field(default_factory=list)
 
@@ -134,46 +138,46 @@ class _Builder:
 
     def __init__(self, page: Page, problems: Problems) -> None:
         self.page = page
-        self.lines = page.rows
         self.problems = problems
         self.open: list[_Open] = []
         self.root: Node | None = None
         self.count = 0
 
     def take(self, event: yaml.Event) -> None:
-        mark = _mark(event.start_mark)
+        at = _mark(event.start_mark)
         if isinstance(event, yaml.NodeEvent):
-            self._bounds(mark)
-            self._only_values(event, mark)
+            self._bounds(at)
+            self._only_values(event, at)
         if isinstance(event, yaml.ScalarEvent):
-            self._put(self._scalar(event, mark))
+            self._put(self._scalar(event, at))
         elif isinstance(event, yaml.AliasEvent):
-            self._put(ScalarNode("", mark))
+            self._put(ScalarNode("", self.page.original(at)))
         elif isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
-            self.open.append(_Open(mark, isinstance(event, yaml.MappingStartEvent)))
+            self.open.append(_Open(at, isinstance(event, yaml.MappingStartEvent)))
         elif isinstance(event, yaml.MappingEndEvent | yaml.SequenceEndEvent):
             self._put(self._closed(self.open.pop()))
         elif isinstance(event, yaml.DocumentStartEvent) and self.root is not None:
-            self.problems.error(mark, "a second document begins here. Put it into a file of its own")
-            raise _Stop
+            self._stop(at, "a second document begins here. Put it into a file of its own")
 
-    def _bounds(self, mark: Mark) -> None:
+    def _bounds(self, at: Mark) -> None:
         if len(self.problems.found) >= MOST_TOLD:
             raise _Stop
         self.count += 1
         if self.count > MAX_NODES:
-            self.problems.error(mark, f"this file has more than {MAX_NODES:,} values; the rest is not read")
-            raise _Stop
+            self._stop(at, f"this file has more than {MAX_NODES:,} values; the rest is not read")
         if len(self.open) > MAX_DEPTH:
-            self.problems.error(mark, f"blocks stand in one another more than {MAX_DEPTH} deep here")
-            raise _Stop
+            self._stop(at, f"blocks stand in one another more than {MAX_DEPTH} deep here")
 
-    def _only_values(self, event: yaml.NodeEvent, mark: Mark) -> None:
+    def _stop(self, at: Mark, message: str) -> NoReturn:
+        self.problems.error(self.page.original(at), message)
+        raise _Stop
+
+    def _only_values(self, event: yaml.NodeEvent, at: Mark) -> None:
         """Refuse what makes a value stand in two places or be of a type: anchors, aliases and tags."""
         if event.anchor or getattr(event, "tag", None):
-            row = self.lines[mark.line - 1]
-            message = f'"{row[mark.column - 1]}" at the start of a value has a special meaning in YAML. Quote the value'
-            self.problems.error(mark, message, _with_quotes(row, mark.column - 1).strip())
+            row = self.page.rows[at.line - 1]
+            message = f'"{row[at.column - 1]}" at the start of a value has a special meaning in YAML. Quote the value'
+            self.problems.error(self.page.original(at), message, _with_quotes(row, at.column - 1).strip())
 
     def _put(self, node: Node) -> None:
         if self.open:
@@ -183,10 +187,10 @@ class _Builder:
 
     def _closed(self, block: _Open) -> Node:
         if not block.is_block:
-            return SequenceNode(tuple(block.nodes), block.mark)
+            return SequenceNode(tuple(block.nodes), self.page.original(block.at))
         pairs = zip(block.nodes[::2], block.nodes[1::2], strict=True)
         entries = (self._entry(key, value) for key, value in pairs)
-        return MappingNode(tuple(entry for entry in entries if entry), block.mark)
+        return MappingNode(tuple(entry for entry in entries if entry), self.page.original(block.at))
 
     def _entry(self, key: Node, value: Node) -> Entry | None:
         if not isinstance(key, ScalarNode):
@@ -199,27 +203,27 @@ class _Builder:
     def _parted(self, key: ScalarNode, found: re.Match[str]) -> Entry:
         """The entry that `{at most:5}` was meant to be, which YAML takes for one key without a value."""
         mark = replace(key.mark, column=key.mark.column + found.start("value"))
-        mended = self.lines[mark.line - 1].replace(found[0], f"{found['key']}: {found['value']}", 1)
+        mended = self.page.rows[mark.line - 1].replace(found[0], f"{found['key']}: {found['value']}", 1)
         self.problems.error(mark, f'a space is missing after "{found["key"]}:"', mended.strip())
         return Entry(ScalarNode(found["key"], key.mark), ScalarNode(found["value"], mark))
 
-    def _scalar(self, event: yaml.ScalarEvent, mark: Mark) -> ScalarNode:
+    def _scalar(self, event: yaml.ScalarEvent, at: Mark) -> ScalarNode:
         style = _STYLES.get(event.style, "plain")
+        mark = self.page.original(at)
         if style == "double" and _CONTROL.search(event.value):
             self.problems.error(mark, "a control character is written in this text; no message can hold one")
-        content = self._content(mark) if style in ("literal", "folded") else None
+        content = self.page.original(self._content(at)) if style in ("literal", "folded") else None
         return ScalarNode(event.value, mark, style, content)
 
-    def _content(self, mark: Mark) -> Mark:
+    def _content(self, at: Mark) -> Mark:
         """Where a block text begins: the line after its `|`, at the column that its first letters stand in."""
-        explicit = re.search("[1-9]", self.lines[mark.line - 1][mark.column - 1 :].split("#")[0])
+        explicit = re.search("[1-9]", self.page.rows[at.line - 1][at.column - 1 :].split("#")[0])
         if explicit:
-            floor = self.open[-1].mark.column if self.open else 1
-            return Mark(mark.line + 1, floor + int(explicit[0]))
-        for line in self.lines[mark.line :]:
-            if line.strip(" "):
-                return Mark(mark.line + 1, len(line) - len(line.lstrip(" ")) + 1)
-        return Mark(mark.line + 1, 1)
+            floor = self.open[-1].at.column if self.open else 1
+            return Mark(at.line + 1, floor + int(explicit[0]))
+        rows = range(at.line, len(self.page.rows))
+        column = next((indent_of(self.page.rows[row]) for row in rows if self.page.rows[row].strip(" ")), 0)
+        return Mark(at.line + 1, column + 1)
 
 
 def _build(page: Page, problems: Problems) -> Node | None:
@@ -227,7 +231,9 @@ def _build(page: Page, problems: Problems) -> Node | None:
     for _ in range(MOST_SLIPS):
         builder = _Builder(page, Problems(problems.file))
         try:
-            for event in cast("Iterable[yaml.Event]", yaml.parse("\n".join(page.rows), Loader=yaml.CSafeLoader)):
+            for event in cast(
+                "Iterable[yaml.Event]", yaml.parse("\n".join(page.rows), Loader=yaml.CSafeLoader)
+            ):
                 builder.take(event)
         except yaml.MarkedYAMLError as error:
             if _sign_inside(page, _mark(error.problem_mark), problems):

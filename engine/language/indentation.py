@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from itertools import takewhile
 
-from engine.language.lines import Line
+from engine.language.lines import Line, indent_of
 from engine.language.page import CONDITIONS, OF_ITEMS, Level, Page, Slip
 from engine.language.problem import Mark
 from engine.language.words import RULE_SETTINGS, listing, normal_key, plural
 
 _GLUED = re.compile(r"(?P<key>[A-Za-z$][^:\s\[]*(?: [^:\s\[]+)*?):(?P<blank>[^\S \t]*)(?P<value>[^\s/].*|$)")
+_NO_COLON = "a setting is written `name: value`, and this line has no colon"
 _ONE_WORD = re.compile(r"[A-Za-z$][\w.$-]*")
 
 
@@ -84,8 +86,7 @@ def missing_colon(line: Line, page: Page) -> Slip | None:
     path = line.value.text.split(" ")[0]
     if line.value.kind == "plain" and ("." in path[1:-1] or path.startswith("$")):
         return _colon_after(path, line)
-    message = "a setting is written `name: value`, and this line has no colon"
-    return Slip(Mark(line.number, line.start + 1), message, "", page.without(line))
+    return Slip(Mark(line.number, line.start + 1), _NO_COLON, "", page.without(line))
 
 
 def outside_text(line: Line, page: Page) -> Slip | None:
@@ -238,15 +239,20 @@ def _text_outside(line: Line, page: Page) -> Slip | None:
     above = page.above
     if above is None or above.value.kind not in ("plain", "quoted", "block"):
         return None
-    message = "a setting is written `name: value`, and this line has no colon"
+    mark = Mark(line.number, line.start + 1)
+    belongs = f'{_NO_COLON}. If it belongs to the text of "{_named(above)}"'
     if above.value.kind != "block":
-        message += (
-            f'. If it belongs to the text of "{_named(above)}", put both below `{above.lead}|`, indented'
+        hint = (
+            f"{above.lead}|\n  {above.value.text}\n  {line.raw.strip()}"
+            if above.value.kind == "plain"
+            else ""
         )
-        return Slip(Mark(line.number, line.start + 1), message, "", page.without(line))
-    message += f'. If it belongs to the text of "{_named(above)}", indent it like that'
+        return Slip(mark, f"{belongs}, put both below `{above.lead}|`, indented", hint, page.without(line))
     rows = _bare_rows(line, page, page.text_column(above))
-    return Slip(Mark(line.number, line.start + 1), message, rows[line.number - 1], rows)
+    message = f"{belongs}, indent it like that"
+    if page.next(above) == line:
+        message = f"the text that begins after `{above.lead}{above.value.text}` has to be indented below it"
+    return Slip(mark, message, rows[line.number - 1], rows)
 
 
 def _bare_rows(line: Line, page: Page, column: int) -> dict[int, str]:
@@ -299,15 +305,34 @@ def _too_deep(line: Line, top: Level, page: Page) -> Slip:
     above = page.above
     mark = Mark(line.number, line.indent + 1)
     if line.dashes:
-        message = f'"{_named(above)}" on line {above.number} has its value beside it already, so no list can stand below'
-        hint = f"{above.lead.rstrip()}\n{' ' * (line.indent - above.indent)}{line.raw.strip()}"
-        return Slip(mark, message, hint, page.without(line))
+        return _list_below_value(line, above, page)
     if line.bare:
         message = f'this line belongs to nothing: the value of "{_named(above)}" ended on line {above.number}'
         return Slip(mark, message, "", page.without(line))
     named = f'"{_named(top.last)}" on line {top.last.number}'
     return _moved(
         line, top.column, page, f"the lines of its block begin with {top.column or 'none'} (see {named})"
+    )
+
+
+def _list_below_value(line: Line, above: Line, page: Page) -> Slip:
+    items = _rows_as_deep(line, page)
+    texts = [page.rows[row].strip() for row in items]
+    named = f'"{_named(above)}" on line {above.number} has its value beside it already'
+    if normal_key(above.key or "") in ("then", "tests", "when", *CONDITIONS):
+        message, texts = f"{named}, so no list can stand below", [above.lead.rstrip(), *texts]
+    else:
+        message = f"{named}, and this would be joined to it. Put the whole text below `{above.lead}|`"
+        texts = [f"{above.lead}|", above.value.text, *texts]
+    hint = "\n".join([texts[0], *(f"  {text}" for text in texts[1:])])
+    return Slip(Mark(line.number, line.indent + 1), message, hint, dict.fromkeys(items, ""))
+
+
+def _rows_as_deep(line: Line, page: Page) -> list[int]:
+    """The rows from this line on that are indented at least as far."""
+    rows = range(line.number - 1, len(page.rows))
+    return list(
+        takewhile(lambda row: page.rows[row].strip() and indent_of(page.rows[row]) >= line.indent, rows)
     )
 
 

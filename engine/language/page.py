@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from os.path import commonprefix
 
 from engine.language.lines import Line, indent_of, read_line
 from engine.language.problem import Mark
@@ -71,8 +70,10 @@ class Page:
 
     def original(self, mark: Mark) -> Mark:
         """Where a place in these rows stands in the file as it was written."""
+        if mark.line - 1 not in self._moves:
+            return mark
         column = mark.column - 1
-        for start, by in reversed(self._moves.get(mark.line - 1, ())):
+        for start, by in reversed(self._moves[mark.line - 1]):
             column = max(start, column - by) if column >= start else column
         return Mark(mark.line, column + 1)
 
@@ -184,7 +185,8 @@ class Page:
 
 def _moved(old: str, new: str) -> tuple[int, int] | None:
     """From which column on, and by how many columns, a change moves the text behind it; None for other changes."""
-    same = len(commonprefix([old, new]))
+    pairs = enumerate(zip(old, new, strict=False))
+    same = next((at for at, (one, other) in pairs if one != other), min(len(old), len(new)))
     if old[same:].strip() and old[same:] in new[same:]:
         return same, new.index(old[same:], same) - same
     if new[same:].strip() and old.endswith(new[same:]):

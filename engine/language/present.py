@@ -60,7 +60,7 @@ def _shown(problem: Problem, text: str, gutter: str, paint: Paint, dye: Dye) -> 
     """The line with its number, and a caret below the place."""
     rows = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
     row = rows[problem.line - 1] if 0 < problem.line <= len(rows) else ""
-    if not row.strip():
+    if not row.strip() or "\0" in row:
         return []
     row, place = _window(row.rstrip(), max(problem.column - 1, 0))
     bar = paint.frame("|")

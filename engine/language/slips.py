@@ -126,7 +126,7 @@ def comparison(line: Line, page: Page) -> Slip | None:
 def negation(line: Line, page: Page) -> Slip | None:
     """`!= complete` without quotes."""
     text = line.value.text
-    if not text.startswith("!") or not page.in_conditions(line):
+    if not text.startswith("!") or text.startswith("!!") or not page.in_conditions(line):
         return None
     right = f"is not {text.lstrip('!= ')}"
     message = f'write `{right}` (or quote it: `"{text}"`): YAML takes ! for something else'
