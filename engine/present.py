@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from engine.language.present import Paint
 from engine.language.words import listing, plural
@@ -32,6 +33,9 @@ from engine.store.values import DeliveryRecord, EventLine, EventRecord, Quaranti
 if TYPE_CHECKING:
     from engine.desk import Explained
 
+NARROW = 80
+"""Letters of JSON that are shown on one line; more are spread over several."""
+
 _MARKS = {Answer.YES: ("✓", "green"), Answer.NO: ("✗", "red"), Answer.UNKNOWN: ("?", "yellow")}
 _OUTCOMES = {
     Outcome.FIRES: ("✓", "green"),
@@ -49,7 +53,7 @@ def plan_lines(plan: Plan) -> Iterator[str]:
             yield from rule_lines(rule)
             yield ""
     if deaf:
-        names = listing([rule.name for rule in deaf])
+        names = "; ".join(rule.name for rule in deaf)
         verb = "listens" if len(deaf) == 1 else "listen"
         yield dim(f"{plural(len(deaf), 'rule')} {verb} to other events: {names}")
 
@@ -82,16 +86,24 @@ def request_lines(request: Mapping[str, Any]) -> Iterator[str]:
     for name, value in request.items():
         if name == "connection" or value in (None, "", [], {}):
             continue
-        if isinstance(value, str):
-            lines = value.splitlines() or [""]
-            if name in ("text", "body", "html"):
-                yield from lines
-            else:
-                yield f"{dim(name + ':')} {lines[0]}"
-        elif isinstance(value, list) and all(isinstance(one, str) for one in value):
-            yield f"{dim(name + ':')} {', '.join(value)}"
+        if name in ("text", "body", "html") and isinstance(value, str):
+            yield from visible(value).splitlines()
         else:
-            yield f"{dim(name + ':')} {to_json(value).decode()}"
+            yield from _setting_lines(name, value)
+
+
+def _setting_lines(name: str, value: Any) -> Iterator[str]:
+    if isinstance(value, list) and all(isinstance(one, str) for one in value):
+        value = ", ".join(value)
+    if isinstance(value, str):
+        yield f"{dim(name + ':')} {visible(value)}"
+        return
+    text = to_json(value)
+    if len(text) <= NARROW:
+        yield f"{dim(name + ':')} {text.decode()}"
+        return
+    yield dim(name + ":")
+    yield from (f"  {line}" for line in msgspec.json.format(text, indent=2).decode().splitlines())
 
 
 def _reason_line(reason: Reason, width: int) -> str:

@@ -85,6 +85,6 @@ def test_every_folder_of_the_engine_is_a_room_of_the_house() -> None:
     assert folders <= set(MAY_IMPORT) | {"gallery"}
 
 
-@pytest.mark.parametrize("path", _modules(), ids=lambda path: path.relative_to(ENGINE).as_posix())
+@pytest.mark.parametrize("path", list(_modules()), ids=lambda path: path.relative_to(ENGINE).as_posix())
 def test_each_module_says_what_it_is_for(path: Path) -> None:
     assert ast.get_docstring(ast.parse(path.read_text()))
