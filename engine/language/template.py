@@ -6,7 +6,7 @@ nothing else, its work is bounded, and a value that cannot be filled in never co
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -17,13 +17,15 @@ from engine.language.guard import MOST_SOURCE_LETTERS, check_tree
 from engine.language.node import ScalarNode
 from engine.language.problem import Mark, Problems
 from engine.language.scope import Scope
-from engine.language.template_code import BROKEN, SOFT, Code, Soft, Write
+from engine.language.template_code import SOFT, Code, Soft, Write
+from engine.language.template_expressions import Expressions
+from engine.language.template_faults import TemplateFault
 from engine.language.template_reads import Read, reads_of
-from engine.language.template_run import HOLE, Evaluate, Run
+from engine.language.template_run import BROKEN, HOLE, Evaluate, Run
 from engine.language.template_syntax import (
     Places,
     Source,
-    TemplateFault,
+    Span,
     read_expression,
     read_template,
     single_braces,
@@ -132,14 +134,12 @@ class Formula:
 def compile_template(node: ScalarNode, problems: Problems) -> Template | None:
     """Read a text with `{{ }}`; None, with the faults and their places noted, where it cannot be used."""
     if not any(sign in node.text for sign in ("{{", "{%", "{#")):
+        _warn_of_single_braces(node, (), problems)
         return _constant(node)
     source = _read(node, problems, read_template)
     if source is None or not isinstance(source.tree, nodes.Template):
         return None
-    for place in single_braces(source):
-        problems.warning(
-            source.places.mark(place), "a field in single braces is printed as it stands", "write {{ }}"
-        )
+    _warn_of_single_braces(node, source.spans, problems)
     body = source.tree.body
     single = _only_value(body, node)
     code = Code(source)
@@ -160,6 +160,12 @@ def compile_template(node: ScalarNode, problems: Problems) -> Template | None:
         code.count,
         node.style in _BLOCK_STYLES,
     )
+
+
+def _warn_of_single_braces(node: ScalarNode, spans: Sequence[Span], problems: Problems) -> None:
+    for place in single_braces(node.text, spans):
+        mark = Places.of(node).mark(place)
+        problems.warning(mark, "a field in single braces is printed as it stands", "write {{ }}")
 
 
 def _constant(node: ScalarNode) -> Template:
@@ -217,7 +223,7 @@ def compile_formula(node: ScalarNode, problems: Problems) -> Formula | None:
     source = _read(node, problems, read_expression)
     if source is None:
         return None
-    code = Code(source)
+    code = Expressions(source.tree)
     evaluate = code.expression(source.tree)
     return Formula(node.text, node.mark, reads_of(source, typed=True), evaluate, code.count)
 

@@ -20,6 +20,9 @@ MOST_GAPS: Final = 50
 HOLE: Final = "[?]"
 """What stands in a message where a value could not be filled in."""
 
+BROKEN: Final = "it cannot be worked out"
+"""The reason where Python itself refuses a value."""
+
 _LETTERS_A_STEP: Final = 256
 
 Evaluate = Callable[["Run"], Any]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -18,7 +18,7 @@ from jinja2.parser import Parser
 
 from engine.language.node import ScalarNode
 from engine.language.problem import Mark
-from engine.language.words import listing, nearest
+from engine.language.template_faults import TemplateFault, in_plain_words
 
 DEEPEST: Final = 40
 """The parts of a template stand in one another at most this deep."""
@@ -29,16 +29,6 @@ MOST_TOKENS: Final = 8_000
 _BEGINS: Final = ("variable_begin", "block_begin", "comment_begin")
 _ENDS: Final = ("variable_end", "block_end", "comment_end")
 _HEAD: Final = re.compile(r"(?:if|elif|set\s+\w+\s*=|for\s+[\w\s,]+?\s+in)\s(.*)", re.DOTALL)
-
-
-class TemplateFault(Exception):
-    """A template that cannot be read: the place in its text, what is wrong, and what to write instead."""
-
-    def __init__(self, place: int, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.place = place
-        self.message = message
-        self.hint = hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +182,7 @@ def _read(node: ScalarNode, state: str | None) -> Source:
         parser = _Parser(tokens)
         tree = parser.parse() if state is None else _expression(parser)
     except TemplateSyntaxError as error:
-        raise _in_plain_words(error, text, list(_spans(tokens))) from None
+        raise in_plain_words(error, text) from None
     except (RecursionError, ValueError, OverflowError):
         # Python's own limits: brackets without end, a number of more digits than it reads.
         raise TemplateFault(0, "this is nested too deeply or has a number that is too long") from None
@@ -236,155 +226,13 @@ def _spans(tokens: list[Token]) -> Iterator[Span]:
             begin = None
 
 
-# what is wrong, in plain words
-
-_TAGS: Final = ("if", "elif", "else", "endif", "for", "endfor", "set", "raw", "endraw")
-_CLOSED: Final = {"if": "endif", "for": "endfor"}
-_SIGNS: Final = {
-    "&": "to say that both must hold, write `and`",
-    "!": "to say not, write `not`; unequal is `!=`",
-    "?": "a choice is written `{{ 'yes' if order.channel else 'no' }}`",
-    "$": "a field is written without $",
-    "“": "write straight quotation marks: \" or '",
-    "”": "write straight quotation marks: \" or '",
-    "‘": "write straight quotation marks: \" or '",
-    "’": "write straight quotation marks: \" or '",
-    "\\": "",
-    "'": "a closing ' is missing",
-    '"': 'a closing " is missing',
-}
-_NOTHING: Final = "there is nothing where a value is wanted"
-_FROM: Final = re.compile(r"got '(.*)'$", re.DOTALL)
-
-
-def _in_plain_words(error: TemplateSyntaxError, text: str, spans: list[Span]) -> TemplateFault:
-    place, message = min(error.lineno, len(text)), error.message or ""
-    for sign, explain in _EXPLAIN:
-        if sign in message:
-            return explain(place, message, text, spans)
-    return _near(place, text)
-
-
-def _near(place: int, text: str) -> TemplateFault:
-    word = re.match(r"\w+|\S?", text[place:])
-    found = f'"{word[0]}"' if word and word[0] else "the end"
-    return TemplateFault(
-        place, f"{found} is not expected here", "a text needs quotes, and a field dots: order.number"
-    )
-
-
-def _unexpected_letter(place: int, message: str, text: str, spans: list[Span]) -> TemplateFault:
-    letter = text[place : place + 1]
-    return TemplateFault(place, f"{letter} has no meaning here", _SIGNS.get(letter, ""))
-
-
-def _unexpected_bracket(place: int, message: str, text: str, spans: list[Span]) -> TemplateFault:
-    letter = text[place : place + 1]
-    wanted = re.search(r", expected '(.)'", message)
-    if wanted:
-        return TemplateFault(place, f"a closing {wanted[1]} is missing before this {letter}", "")
-    if letter == "}":
-        return TemplateFault(place, "a single } does not close `{{`", "write }}")
-    return TemplateFault(place, f"there is a {letter} without its partner", "")
-
-
-def _unknown_tag(place: int, message: str, text: str, spans: list[Span]) -> TemplateFault:
-    found = re.search(r"unknown tag '(\w+)'", message)
-    name = found[1] if found else ""
-    open_tag = re.search(r"needs to be closed is '(\w+)'", message)
-    if name in _TAGS:
-        return _misplaced(place, name, open_tag[1] if open_tag else "")
-    near = nearest(name, _TAGS)
-    known = f"did you mean `{near[0]}`?" if near else f"there are {listing(_TAGS)}"
-    return TemplateFault(place, f'there is no tag "{name}"', known)
-
-
-def _misplaced(place: int, name: str, open_tag: str) -> TemplateFault:
-    end = _CLOSED.get(open_tag)
-    if end:
-        return TemplateFault(
-            place, f"`{{% {name} %}}` comes before `{{% {open_tag} … %}}` was closed", f"{{% {end} %}}"
-        )
-    begin = next((begin for begin, end in _CLOSED.items() if end == name), "if")
-    return TemplateFault(place, f"`{{% {name} %}}` has no `{{% {begin} … %}}` before it")
-
-
-def _not_closed(place: int, message: str, text: str, spans: list[Span]) -> TemplateFault:
-    tags = [
-        (re.match(r"\w*", text[span.inside :].lstrip()), span) for span in spans if span.kind == "block_begin"
-    ]
-    stack: list[tuple[str, Span]] = []
-    for match, span in tags:
-        word = match[0] if match else ""
-        if word in _CLOSED:
-            stack.append((word, span))
-        elif stack and word == _CLOSED[stack[-1][0]]:
-            stack.pop()
-    if not stack:
-        return TemplateFault(place, "`set` gives a name a value on one line", "{% set total = 0 %}")
-    word, span = stack[-1]
-    return TemplateFault(span.start, f"`{{% {word} … %}}` is never closed", f"{{% {_CLOSED[word]} %}}")
-
-
-def _brace_not_closed(place: int, message: str, text: str, spans: list[Span]) -> TemplateFault:
-    start = max(text.rfind("{{", 0, place), text.rfind("{%", 0, place))
-    if start < 0:  # a formula
-        return TemplateFault(place, _NOTHING)
-    end = "%}" if text.startswith("{%", start) else "}}"
-    return TemplateFault(start, f"`{text[start : start + 2]}` is never closed", f"write {end} behind it")
-
-
-def _not_expected(place: int, message: str, text: str, spans: list[Span]) -> TemplateFault:
-    got = _FROM.search(message)
-    if got is not None and got[1] == "end of template":
-        return _brace_not_closed(place, message, text, spans)
-    if got is not None and got[1] in ("end of print statement", "end of statement block"):
-        return TemplateFault(place, "something is missing before this end", "")
-    if re.search(r"\belse\s+$", text[:place]) and text.startswith("if", place):
-        return TemplateFault(place, "`else if` is one word here", "elif")
-    if text[place : place + 1] == "=" and text[place : place + 2] != "==":
-        return TemplateFault(place, "a single = gives a value; to compare, there are two", "==")
-    return _near(place, text)
-
-
-def _nothing_there(place: int, message: str, text: str, spans: list[Span]) -> TemplateFault:
-    if message.endswith("'end of template'"):
-        return _brace_not_closed(place, message, text, spans)
-    return TemplateFault(place, _NOTHING)
-
-
-def _comment(place: int, message: str, text: str, spans: list[Span]) -> TemplateFault:
-    start = max(text.rfind("{#", 0, place + 2), 0)
-    return TemplateFault(start, "`{#` begins a comment that is never closed", "write #} behind it")
-
-
-def _raw(place: int, message: str, text: str, spans: list[Span]) -> TemplateFault:
-    return TemplateFault(place, "`{% raw %}` is never closed", "{% endraw %}")
-
-
-_EXPLAIN: Final = (
-    ("unexpected char", _unexpected_letter),
-    ("Invalid character", _unexpected_letter),
-    ("Missing end of comment", _comment),
-    ("Missing end of raw", _raw),
-    ("Unexpected end of template", _not_closed),
-    ("unknown tag", _unknown_tag),
-    ("unexpected end of template", _brace_not_closed),
-    ("Expected an expression", _nothing_there),
-    ("expected token", _not_expected),
-    ("unexpected 'end of", _nothing_there),
-    ("unexpected '}'", _unexpected_bracket),
-    ("unexpected ')'", _unexpected_bracket),
-    ("unexpected ']'", _unexpected_bracket),
-)
-
 _SINGLE: Final = re.compile(r"(?<!\{)[{]\s?(?:[a-z_]+\.)+[a-z_]+\s?[}](?!\})", re.IGNORECASE)
 
 
-def single_braces(source: Source) -> Iterator[int]:
+def single_braces(text: str, spans: Sequence[Span] = ()) -> Iterator[int]:
     """The places where a field stands in single braces, which print as they are."""
-    starts = [0, *(span.end for span in source.spans)]
-    ends = [*(span.start for span in source.spans), len(source.text)]
+    starts = [0, *(span.end for span in spans)]
+    ends = [*(span.start for span in spans), len(text)]
     for start, end in zip(starts, ends, strict=True):
-        for match in _SINGLE.finditer(source.text, start, end):
+        for match in _SINGLE.finditer(text, start, end):
             yield match.start()

@@ -130,6 +130,11 @@ REFUSED = [
 ]
 
 LOOPS = [
+    "{% for a in order.numbers %}{{ order.total | money }}{{ '2026-11-25' | day }}{{ '2026-11-25' | ago }}{% endfor %}",
+    "{% for a in order.numbers %}{{ order.items == order.items }}{{ order.long == order.long }}{% endfor %}",
+    "{% for a in order.numbers %}{{ order.long | upper | lower | title | trim | capitalize | length }}{% endfor %}",
+    "{% for a in order.numbers %}{{ order.accents | truncate(9999) | length }}{% endfor %}",
+    "{% for a in order.numbers %}{{ order.items }}{{ order.deep }}{% endfor %}",
     LOOP * 1 + "x" + END,
     LOOP * 2 + "x" + END * 2,
     LOOP * 3 + "{{ a.name }}" + END * 3,
@@ -169,15 +174,10 @@ GROWING = [
     "{{ order.long | replace('', order.long) }}",
     "{{ order.items | join(order.long) }}",
     "{{ order.long | truncate(9999) | length }}",
-    "{% for a in order.numbers %}{{ order.accents | truncate(9999) | length }}{% endfor %}",
     "{{ order.long | truncate(1000000000) }}",
     "{{ 1 | round(1000000000) }}",
     "{{ order.long ~ order.long ~ order.long }}",
     "{{ order.deep }}{{ order.items }}",
-    "{% for a in order.numbers %}{{ order.items }}{{ order.deep }}{% endfor %}",
-    "{% for a in order.numbers %}{{ order.long | upper | lower | title | trim | capitalize | length }}{% endfor %}",
-    "{% for a in order.numbers %}{{ order.items == order.items }}{{ order.long == order.long }}{% endfor %}",
-    "{% for a in order.numbers %}{{ order.total | money }}{{ '2026-11-25' | day }}{{ '2026-11-25' | ago }}{% endfor %}",
     "{{ order.items | map('money') | join }}{{ order.items | map(attribute='total') | map('money') | join }}",
 ]
 
