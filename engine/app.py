@@ -19,9 +19,9 @@ from engine.language.problem import Problem
 from engine.rulebook.book import Rulebook
 from engine.rulebook.loader import Language, Loader
 from engine.runtime.clock import Clock, system_clock
+from engine.runtime.guard import Guard
 from engine.runtime.metrics import CONTENT_TYPE, Metrics
 from engine.runtime.planner_process import PlannerProcess
-from engine.runtime.guard import Guard
 from engine.runtime.protocol import WireLimits, bounded
 from engine.runtime.receiver import Intake, Receiver
 from engine.runtime.rulefiles import Texts, changes, read_folder

@@ -183,6 +183,34 @@ def test(rules: Path | None, config: Path | None) -> None:
     sys.exit(1 if failed or faulty else 0)
 
 
+@main.command()
+@click.argument("rules", type=click.Path(path_type=Path), required=False)
+@click.option(
+    "--since", default="30 days", show_default=True, help="How far back to look, e.g. 12 hours or 30d."
+)
+@_json
+@_config
+def backtest(rules: Path | None, since: str, as_json: bool, config: Path | None) -> None:
+    """Judge the recorded events again by the rules of today, and say how often each would have fired."""
+    from engine.desk import backtest
+    from engine.language.words import plural, read_duration
+    from engine.present import table, tally_json, tally_row
+
+    settings = _settings(config)
+    length = read_duration(since)
+    if length is None:
+        _wrong(f'"{since}" is not a length of time: write for example 30 days')
+    book = _book(rules, settings, _language(settings))
+    number, tallies = _read(settings, lambda record: backtest(record, book, datetime.now(UTC) - length))
+    if as_json:
+        _print_json({"events": number, "rules": [tally_json(rule, tallies[rule.id]) for rule in book.rules]})
+        return
+    click.echo(f"{plural(number, 'event')} of the last {since}\n")
+    rows = [tally_row(rule, tallies[rule.id], length) for rule in book.rules]
+    for line in table(("rule", "would have fired", "a day", "could not tell", "held", "latest events"), rows):
+        click.echo(line)
+
+
 # running
 
 

@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from engine.language.words import listing, nearest
-from engine.model import Event, Memory, Plan
+from engine.model import Event, Memory, Outcome, Plan
+from engine.rulebook.book import Rulebook
 from engine.rulebook.frames import to_json
 from engine.rulebook.loader import Language, Loader
 from engine.rulebook.planner import plan
 from engine.sources.base import Source, Unreadable
 from engine.sources.body import parse, repeated_keys
 from engine.sources.chord.changes import CannotChange, changed, read_change
-from engine.store.store import EventRecord, MemoryRow, Reader
+from engine.store.store import EventRecord, MemoryRow, Reader, StoredEvent
 
 
 class CannotTry(Exception):
@@ -150,3 +151,81 @@ def recorded_trial(store: Reader, number: str, language: Language, sets: Sequenc
         raise CannotTry(f"the content of event {number} is no longer kept")
     payload = _changed(parse(record.body), record.type, sets)
     return Trial(_recorded_event(record, payload), memory_of(store.memory_of(number)))
+
+
+# the past
+
+
+@dataclass(slots=True)
+class Tally:
+    """How often a rule would have answered other than "does not fire", and for which events."""
+
+    fired: list[str] = field(default_factory=list)
+    unsure: list[str] = field(default_factory=list)
+    held: list[str] = field(default_factory=list)
+
+    def count(self, outcome: Outcome, event: str) -> None:
+        """Count one answer."""
+        lists = {Outcome.FIRES: self.fired, Outcome.COULD_NOT_TELL: self.unsure, Outcome.HELD: self.held}
+        if outcome in lists:
+            lists[outcome].append(event)
+
+
+def backtest(record: Reader, book: Rulebook, since: datetime) -> tuple[int, dict[str, Tally]]:
+    """Judge the recorded events since a time again by a rulebook: their number, and each rule's tally.
+
+    What rules know of the past is what those events themselves said, in their order.
+    """
+    tallies = {rule.id: Tally() for rule in book.rules}
+    past = _Past(book)
+    number = 0
+    after: str | None = None
+    while events := record.history(since, after):
+        for stored in events:
+            number += 1
+            event = _stored_event(stored)
+            for rule in plan(event, book, past.memory(event), stored.received_at).rules:
+                tallies[rule.id].count(rule.outcome, stored.id)
+            past.learn(event, stored.body)
+        after = events[-1].id
+    return number, tallies
+
+
+class _Past:
+    """What the events so far said: each object's last payload, whose order a parcel is in, names of products."""
+
+    def __init__(self, book: Rulebook) -> None:
+        self._book = book
+        self._states: dict[str, Mapping[str, Any]] = {}
+        self._owners: dict[str, str] = {}
+        self._names: dict[str, str] = {}
+
+    def memory(self, event: Event) -> Memory:
+        """What is known when an event comes."""
+        joins = self._book.sources[event.source].joins(event.type, event.payload)
+        return Memory(
+            before=self._states.get(event.subject),
+            order=self._states.get(self._owners.get(joins.order_of, "")),
+            products={key: self._names[key] for key in joins.products if key in self._names},
+        )
+
+    def learn(self, event: Event, body: bytes) -> None:
+        """Take in what an event says; a late one says nothing new."""
+        source = self._book.sources[event.source]
+        self._names.update(source.teaches(event.type, event.payload))
+        if not event.late:
+            self._states[event.subject] = event.payload
+            self._owners.update(dict.fromkeys(source.read(body, {}).aliases, event.subject))
+
+
+def _stored_event(stored: StoredEvent) -> Event:
+    return Event(
+        stored.id,
+        stored.source,
+        stored.type,
+        stored.subject,
+        parse(stored.body),
+        stored.received_at,
+        stored.identity,
+        stored.late,
+    )

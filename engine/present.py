@@ -6,7 +6,7 @@ The lines carry colours; whoever prints them to a pipe takes the colours out (cl
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -28,10 +28,11 @@ from engine.model import (
     RulePlan,
 )
 from engine.rulebook.frames import to_json
+from engine.rulebook.rule import Rule
 from engine.store.values import DeliveryRecord, EventLine, EventRecord, Quarantined
 
 if TYPE_CHECKING:
-    from engine.desk import Explained
+    from engine.desk import Explained, Tally
 
 NARROW = 80
 """Letters of JSON that are shown on one line; more are spread over several."""
@@ -388,3 +389,22 @@ def visible(text: str) -> str:
         letter if letter.isprintable() or letter == "\n" else letter.encode("unicode_escape").decode()
         for letter in text
     )
+
+
+def tally_row(rule: Rule, tally: Tally, length: timedelta) -> tuple[str, ...]:
+    """How often a rule would have fired, as a row of a table."""
+    days = max(length / timedelta(days=1), 1.0)
+    latest = ", ".join(tally.fired[-3:][::-1])
+    return (
+        rule.name,
+        str(len(tally.fired)),
+        f"{len(tally.fired) / days:.1f}",
+        str(len(tally.unsure)),
+        str(len(tally.held)),
+        latest,
+    )
+
+
+def tally_json(rule: Rule, tally: Tally) -> dict[str, Any]:
+    """How often a rule would have fired, and for which events."""
+    return {"id": rule.id, "fired": tally.fired, "could_not_tell": tally.unsure, "held": tally.held}

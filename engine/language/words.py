@@ -75,8 +75,8 @@ _UNITS: Mapping[str, timedelta] = {
         ("s sec secs second seconds", timedelta(seconds=1)),
         ("min mins minute minutes", timedelta(minutes=1)),
         ("h hour hours", timedelta(hours=1)),
-        ("day days", timedelta(days=1)),
-        ("week weeks", timedelta(weeks=1)),
+        ("d day days", timedelta(days=1)),
+        ("w week weeks", timedelta(weeks=1)),
     )
     for word in words.split()
 }

@@ -102,7 +102,7 @@ class Worker:
     async def _take_up(self) -> None:
         asking = frozenset(word for word, action in self._actions.items() if action.on_unsure == "ask")
         for delivery in await self._store.recover(asking, self._clock()):
-            log.warning("delivery %s to %s was under way when the process ended", delivery.id, delivery.to)
+            log.warning("delivery %s was under way when the process ended", delivery.id)
 
     # judging
 
@@ -244,13 +244,13 @@ class Worker:
             outcome, delivery.attempts, self._policy(delivery), self._clock(), self._random.random()
         )
         self._metrics.delivered(delivery.kind, then.state.value)
-        log.warning("delivery %s to %s: %s", delivery.id, delivery.to, outcome)
+        log.warning("delivery %s by %s: %s", delivery.id, delivery.connection, outcome)
         return Finished(
             delivery.id,
             delivery.attempts,
             "retry" if then.state is DeliveryState.QUEUED else "failed",
             outcome.status,
-            outcome.detail,
+            outcome.detail or str(outcome),
             took,
             due_at=then.due_at,
             state=then.state,
