@@ -43,19 +43,36 @@ from engine.language.words import listing
 FILTERS: Final[dict[str, Helper]] = {}
 """Every filter by its names."""
 
+_SAFE: Final = "every value is made safe for where it goes, so none is needed"
 MISSED: Final[Mapping[str, str]] = {
-    "safe": "every value is made safe for where it goes; author's own marks stand outside of `{{ }}`",
-    "escape": "every value is made safe for where it goes, so none is needed",
-    "e": "every value is made safe for where it goes, so none is needed",
+    "safe": "every value is made safe for where it goes; your own marks stand outside of `{{ }}`",
+    "escape": _SAFE,
+    "e": _SAFE,
+    "urlencode": _SAFE,
     "tojson": "in `json:` write a structure; each value keeps its type",
     "format": "write `| money` or `| round(2)`",
     "date": "write `| day` or `| time`",
     "strftime": "write `| day` or `| time`",
     "currency": "write `| money`",
+    "money_with_currency": "write `| money`",
+    "money_without_currency": "write `| number`",
+    "toFixed": "write `| round(2)`",
     "attr": "write the field with a dot, as in `order.number`",
+    "where": "write `| selectattr('state', 'eq', 'completed')`",
     "min": "write `| sort | first`",
     "max": "write `| sort | last`",
     "wordwrap": "write `| truncate(80)`",
+    "size": "write `| length`",
+    "upcase": "write `| upper`",
+    "downcase": "write `| lower`",
+    "strip": "write `| trim`",
+    "pluralize": "write `| plural('item')`",
+    "append": "write `order.number ~ ' (paid)'`",
+    "prepend": "write `'No. ' ~ order.number`",
+    "plus": "write `order.total + 5`",
+    "minus": "write `order.total - 5`",
+    "times": "write `order.item_count * 2`",
+    "divided_by": "write `order.total / 2`",
 }
 """Filters that people know from elsewhere, and what to write here."""
 

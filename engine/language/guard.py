@@ -73,6 +73,7 @@ _CALLS = {
     "format": "write `| money` or `| round(2)`",
     "now": "the time that has passed since a moment is `| ago`",
 }
+_TAGS = frozenset(("else", "elif", "endif", "endfor", "endset"))
 _GLOBALS = frozenset(("range", "dict", "lipsum", "cycler", "joiner", "namespace", "self", "super", "caller"))
 
 
@@ -137,8 +138,8 @@ class _Check:
                 self._loop(node)
             case nodes.Assign():
                 self._assign(node)
-            case nodes.Sub():
-                self._dash(node)
+            case nodes.Add() | nodes.Sub() | nodes.Mul() | nodes.Div():
+                self._calculation(node)
             case nodes.Filter():
                 self._helper(node, FILTERS, "filter")
             case nodes.Test():
@@ -158,7 +159,8 @@ class _Check:
         name = called.attr if isinstance(called, nodes.Getattr) else getattr(called, "name", "")
         what = f": `{name}(…)`" if name else ""
         near = nearest(name, FILTERS) if name else []
-        advice = _CALLS.get(name) or (f"a filter goes behind its value: `… | {near[0]}`" if near else "")
+        advice = f"a filter goes behind its value: `… | {near[0]}`" if near else ""
+        advice = _CALLS.get(name) or MISSED.get(name) or advice
         self.fault(called, f"a template cannot call anything{what}", advice)
 
     def _name(self, node: nodes.Name) -> None:
@@ -168,6 +170,8 @@ class _Check:
             self.fault(node, "`loop` is the counter of a loop: choose another name", "")
         elif node.ctx == "load" and node.name == "loop" and not self.loops:
             self.fault(node, "`loop` is only known inside of `{% for … %}`", "")
+        elif node.ctx == "load" and node.name in _TAGS:
+            self.fault(node, f"`{node.name}` is a tag", f"{{% {node.name} %}}")
         elif node.ctx == "load" and node.name in _GLOBALS - self.names:
             self.fault(node, f"there is no {node.name} in a template", _CALLS.get(node.name, ""))
 
@@ -202,9 +206,20 @@ class _Check:
         if isinstance(node.target, nodes.Tuple):
             self.fault(node, "`set` takes one name at a time: write one `{% set … %}` for each", "")
 
-    def _dash(self, node: nodes.Sub) -> None:
+    def _calculation(self, node: nodes.BinExpr) -> None:
         left, right = node.left, node.right
-        if isinstance(left, nodes.Getattr) and isinstance(right, nodes.Name) and right.name not in self.names:
+        if isinstance(right, nodes.Filter) and right.name == "money":
+            self.fault(
+                right,
+                "`| money` belongs to the last value only",
+                "put the calculation in brackets: ( … ) | money",
+            )
+        if (
+            isinstance(node, nodes.Sub)
+            and isinstance(left, nodes.Getattr)
+            and isinstance(right, nodes.Name)
+            and right.name not in self.names
+        ):
             field = f"{left.attr}-{right.name}"
             message = f"`{field}` is read as {left.attr} minus {right.name}"
             self.fault(node, message, f'a field with a dash is written ["{field}"]')
@@ -241,7 +256,11 @@ class _Check:
             if not (isinstance(value, nodes.Const) and value.value is None):
                 self.fault(node, f"`{helper.name}` takes a name in quotes here", helper.example)
         elif known is not None and value.value not in known:
-            self.fault(node, *_unknown(value.value, known, name))
+            message, advice = _unknown(value.value, known, name)
+            field = f"for a field: map(attribute='{value.value}')"
+            self.fault(
+                node, message, field if helper.name == "map" and not nearest(value.value, known) else advice
+            )
         elif "__" in value.value:
             self.fault(node, f"there is no field {value.value} in an event", "")
 

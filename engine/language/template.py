@@ -38,6 +38,7 @@ from engine.language.template_values import (
     Target,
     TooMuch,
     ValueGap,
+    amount_number,
     inserted,
 )
 from engine.model import Gap
@@ -96,9 +97,7 @@ class Template:
             return plain_value(self._single(run), target), ()
         except (ValueGap, TooMuch) as gap:
             because = gap.because
-        except (
-            Exception
-        ):  # a gap like any other: whatever Python refuses must not cost the rest of the request
+        except Exception:  # whatever Python refuses must not cost the rest of the request
             because = BROKEN
         return None, (Gap(*self._where, because),)
 
@@ -235,7 +234,7 @@ def plain_value(value: Any, target: Target) -> Any:
     if isinstance(value, Missing):
         raise ValueGap(value.because)
     if isinstance(value, Amount):
-        return value.value
+        return amount_number(value)
     if isinstance(value, Link | Joined):
         return inserted(value, target)
     if isinstance(value, list | tuple):

@@ -35,6 +35,28 @@ _SIGNS: Final = {
     "'": "a closing ' is missing",
     '"': 'a closing " is missing',
 }
+_WORDS: Final = {
+    "then": "leave it out",
+    ";": "leave it out",
+    "|": "to say or, write `or`",
+    ":": "what a filter needs stands in brackets: | money('EUR')",
+    "<": "unequal is `!=`",
+    ">": "at least is `>=`",
+}
+_OTHER_TAGS: Final = {
+    "elseif": "elif",
+    "elsif": "elif",
+    "end": "endif or endfor",
+    "foreach": "for",
+    "each": "for",
+    "unless": "if not",
+    "assign": "set",
+    "capture": "set",
+    "let": "set",
+    "case": "if",
+    "switch": "if",
+}
+"""Tags of other template languages, and what to write here."""
 _NOTHING: Final = "there is nothing where a value is wanted"
 _TAG: Final = re.compile(r"\{%[-+]?\s*(\w+)")
 _FROM: Final = re.compile(r"got '(.*)'$", re.DOTALL)
@@ -51,10 +73,23 @@ def in_plain_words(error: TemplateSyntaxError, text: str) -> TemplateFault:
 
 def _near(place: int, text: str) -> TemplateFault:
     word = re.match(r"\w+|\S?", text[place:])
-    found = f'"{word[0]}"' if word and word[0] else "the end"
-    return TemplateFault(
-        place, f"{found} is not expected here", "a text needs quotes, and a field dots: order.number"
-    )
+    found = word[0] if word else ""
+    what = f'"{found}" is not expected here' if found else "the text ends too early"
+    return TemplateFault(place, what, _instead(found, text[:place]))
+
+
+def _instead(found: str, before: str) -> str:
+    """What to write instead of a word or sign that is not expected where it stands."""
+    if re.search(r"\{\{\s*\{[^}]*\}*$", before):
+        return "a field inside of {{ }} is written without braces of its own"
+    tag = re.search(r"\{\{[-+]?\s*(if|for|set|elif)\s+$", before)
+    if tag:
+        return f"a tag is written {{% {tag[1]} … %}}"
+    if found == ">" and before.endswith("-"):
+        return "a field is written with a dot: order.number"
+    if re.fullmatch(r"[A-Z]{3}", found):
+        return f"an amount with its currency needs quotes: '20 {found}'"
+    return _WORDS.get(found, "a text needs quotes, and a field dots: order.number")
 
 
 def _unexpected_letter(place: int, message: str, text: str) -> TemplateFault:
@@ -78,7 +113,7 @@ def _unknown_tag(place: int, message: str, text: str) -> TemplateFault:
     open_tag = re.search(r"needs to be closed is '(\w+)'", message)
     if name in _TAGS:
         return _misplaced(place, name, open_tag[1] if open_tag else "")
-    near = nearest(name, _TAGS)
+    near = [_OTHER_TAGS[name]] if name in _OTHER_TAGS else nearest(name, _TAGS)
     known = f"did you mean `{near[0]}`?" if near else f"there are {listing(_TAGS)}"
     return TemplateFault(place, f'there is no tag "{name}"', known)
 
@@ -122,6 +157,8 @@ def _not_expected(place: int, message: str, text: str) -> TemplateFault:
         return TemplateFault(place, "something is missing before this end", "")
     if re.search(r"\belse\s+$", text[:place]) and text.startswith("if", place):
         return TemplateFault(place, "`else if` is one word here", "elif")
+    if text.startswith("=>", place):
+        return TemplateFault(place, "=> has no meaning here", "at least is `>=`")
     if text[place : place + 1] == "=" and text[place : place + 2] != "==":
         return TemplateFault(place, "a single = gives a value; to compare, there are two", "==")
     return _near(place, text)

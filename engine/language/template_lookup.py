@@ -116,8 +116,15 @@ def stepped(value: Any, step: Step, name: str) -> Any:
     if is_empty(value):
         return Missing(f"{called} is empty, so it has no {_ordinal(step)}")
     if isinstance(value, list | tuple):
-        return Missing(f"{called} is a list: name one of its items, as in {path_text(called, (0, step))}")
+        return Missing(f"{called} is a list: {_of_list(called, step)}")
     return Missing(f"{called} is {kind(value)}, so it has no {_ordinal(step)}")
+
+
+def _of_list(called: str, step: Step) -> str:
+    """What somebody means who asks a list for a field."""
+    if step in ("length", "count", "size", "first", "last"):
+        return f"write {called} | {'length' if step == 'size' else step}"
+    return f"name one of its items, as in {path_text(called, (0, step))}"
 
 
 def _place_in(value: Sequence[Any], place: int, called: str) -> Any:

@@ -74,12 +74,14 @@ class Target:
     """How inserted values are made safe for a destination; what the author wrote around them is not touched.
 
     `escape` takes the text of a value, `link` an http(s) address and a label, both as they are; each returns
-    what is put into the message.
+    what is put into the message. `yes` and `no` are how truth values are written: for machines, true and false.
     """
 
     name: str
     escape: Callable[[str], str]
     link: Callable[[str, str], str]
+    yes: str = "yes"
+    no: str = "no"
 
 
 def _as_it_is(text: str) -> str:
@@ -122,6 +124,8 @@ def inserted(value: object, target: Target) -> str:
     """A value as it is put into a message for a destination. Raises `ValueGap` where there is nothing to write."""
     if isinstance(value, str):
         return target.escape(value)
+    if isinstance(value, bool):
+        return target.escape(target.yes if value else target.no)
     if isinstance(value, Link):
         return target.link(value.url, value.label)
     if isinstance(value, Joined):
@@ -155,7 +159,7 @@ def _scalar(value: object) -> str:
     if isinstance(value, Decimal):
         return number_text(value)
     if isinstance(value, Amount):
-        return amount_text(value)
+        return number_text(amount_number(value))
     raise ValueGap("this is no value that can be written")
 
 
@@ -196,13 +200,13 @@ def number_text(value: Decimal) -> str:
     return format(value, "f") if abs(value.adjusted()) <= _LARGEST else str(value)
 
 
-def amount_text(amount: Amount) -> str:
+def amount_number(amount: Amount) -> Decimal:
     """A calculated amount: whole, or with the decimals of its currency (two where none is named)."""
     value = amount.value
-    if value == value.to_integral_value() and value.as_tuple().exponent in (0, -0):
-        return number_text(value)
-    digits = get_currency_precision(amount.currency) if amount.currency else _CENTS
-    return number_text(rounded(value, digits))
+    exponent = value.as_tuple().exponent
+    if isinstance(exponent, int) and exponent >= 0:
+        return value
+    return rounded(value, get_currency_precision(amount.currency) if amount.currency else _CENTS)
 
 
 def rounded(value: Decimal, digits: int) -> Decimal:

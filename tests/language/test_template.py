@@ -264,6 +264,11 @@ def test_a_currency_is_never_mixed_with_another() -> None:
         ),
         ("{{ order.line_items[0].name }}", without("line_items"), "order.line_items is not in this event"),
         (
+            "{{ order.line_items.length }}",
+            ORDER,
+            "order.line_items is a list: write order.line_items | length",
+        ),
+        (
             "{{ order.line_items[5].name }}",
             ORDER,
             "order.line_items has only 2 items, so it has no item [5]",
@@ -478,6 +483,8 @@ def test_dashes_in_tags_take_the_blanks_around_them() -> None:
         ("{{ order.ship_address }}", ORDER["order"]["ship_address"]),
         ("{{ order.number }}", "R1"),
         ("{{ order.total + 5 }}", Decimal("15.63")),
+        ("{{ order.total / 3 }}", Decimal("3.54")),
+        ("{{ (order.total | number) * 1.125 }}", Decimal("11.95875")),
         ("{{ order.line_items | map(attribute='quantity') }}", [2, 3]),
         (
             "{{ order.line_items | map(attribute='total') | map('number') }}",
@@ -515,6 +522,13 @@ def test_every_value_is_made_safe_for_its_target_and_the_authors_text_is_not() -
     template = compiled("<p>{{ order.number }}</p>{{ order.number ~ '<i>' }}{{ order.x or '<u>' }}")
     assert template.render(scope(root), HTML)[0] == "<p>&lt;b&gt;&amp;</p>&lt;b&gt;&amp;&lt;i&gt;&lt;u&gt;"
     assert compiled("{{ order.number }}").value(scope(root), HTML)[0] == "&lt;b&gt;&amp;"
+
+
+def test_truth_values_are_written_as_the_target_wants_them() -> None:
+    machine = Target("machine", str.upper, lambda url, label: url, yes="true", no="false")
+    template = compiled("{{ order.subscription_order }}")
+    assert template.render(scope())[0] == "no"
+    assert template.render(scope(), machine)[0] == "FALSE"
 
 
 def test_a_link_is_written_by_the_target_and_not_escaped_twice() -> None:
@@ -590,6 +604,26 @@ def test_values_are_never_read_as_templates() -> None:
         ),
         ("{{ 1,000 }}", "A number is written without commas"),
         ("{% set x %}a{% endset %}", "`set` takes its value on one line"),
+        (
+            "{{ order.total * 1.1 | money }}",
+            "`| money` belongs to the last value only -> put the calculation in brackets",
+        ),
+        ("{% if order.total > 20 USD %}x{% endif %}", "an amount with its currency needs quotes: '20 USD'"),
+        ("{% if order.total => 20 %}x{% endif %}", "at least is `>=`"),
+        ("{{ order.total | money: 'EUR' }}", "what a filter needs stands in brackets: | money('EUR')"),
+        ("{{ if order.number }}", "a tag is written {% if … %}"),
+        ("{{ endif }}", "`endif` is a tag -> {% endif %}"),
+        ("{{ {{ order.number }} }}", "a field inside of {{ }} is written without braces of its own"),
+        ("{{{ order.number }}}", "a field inside of {{ }} is written without braces of its own"),
+        ("{{ order->number }}", "a field is written with a dot"),
+        ("{{ order.a || order.b }}", "to say or, write `or`"),
+        ("{% unless order.a %}x{% endunless %}", 'there is no tag "unless" -> did you mean `if not`?'),
+        ("{{ order.number | upcase }}", 'there is no filter "upcase" -> write `| upper`'),
+        (
+            "{{ order.total.toFixed(2) }}",
+            "a template cannot call anything: `toFixed(…)` -> write `| round(2)`",
+        ),
+        ("{{ order.l | map('name') }}", "for a field: map(attribute='name')"),
         ("{{ order.l | map('uper') }}", 'there is no filter "uper" -> did you mean `upper`?'),
     ],
 )
