@@ -54,15 +54,15 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 class EventLog(Protocol):
-    """What the receiver needs of the store. Both return once the disk has it, or raise `StoreUnavailable`."""
+    """What the receiver needs of the store. Both answer once it is on the disk, or raise `StoreUnavailable`."""
 
-    async def append(self, arrival: Arrival, received_at: datetime) -> Appended:
+    def append(self, arrival: Arrival, received_at: datetime) -> Awaitable[Appended]:
         """Keep an event."""
         ...
 
-    async def quarantine(
+    def quarantine(
         self, *, source: str, reason: str, body: bytes, headers: Mapping[str, str], received_at: datetime
-    ) -> object:
+    ) -> Awaitable[object]:
         """Keep an authentic body that could not be read."""
         ...
 

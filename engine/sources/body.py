@@ -155,7 +155,7 @@ def decoded(body: bytes, decode: Callable[[bytes], T]) -> T:
             _check_shape(text)
         if _MANY_DIGITS in text[::_STRIDE].translate(_DIGITS):
             _check_digits(text)
-        if rb"\u0000" in text:
+        if b"\\" in text and rb"\u0000" in text:
             text = _mended(text)
         return decode(text)
     except UnicodeDecodeError as error:

@@ -11,6 +11,7 @@ from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import anyio
@@ -24,7 +25,7 @@ from engine.runtime.receiver import BODY_LIMIT, Intake, Receiver
 from engine.sources.body import BOM
 from engine.sources.chord import Chord
 from engine.sources.chord.catalogue import EVENT_TYPES
-from engine.store.values import Appended, Arrival, StoreUnavailable
+from engine.store.store import Appended, Arrival, Store, StoreUnavailable
 
 pytestmark = pytest.mark.anyio
 
@@ -71,7 +72,7 @@ class Shop:
     """The service as a sender meets it: its answers, and what it keeps and counts behind them."""
 
     secrets: tuple[str, ...] = (SECRET,)
-    log: Log = field(default_factory=Log)
+    log: Any = field(default_factory=Log)
     metrics: Metrics = field(default_factory=Metrics)
     read: int = 0
 
@@ -426,6 +427,82 @@ async def test_a_repeat_is_acknowledged_as_one() -> None:
         {"event": "1", "repeat": True},
     ]
     assert shop.counted("events_repeated_total", type="order_completed") == 2
+
+
+# the record on disk
+
+
+def shipment(status: str, stamp: str) -> bytes:
+    body = copy.deepcopy(dict(EVENT_TYPES["shipment_delivery_status_updated"].sample))
+    body["shipment"].update(delivery_status=status, updated_at=stamp)
+    return json.dumps(body).encode()
+
+
+def stock(type: str, count: int, stamp: str) -> bytes:
+    body = copy.deepcopy(dict(EVENT_TYPES["stock_item_back_in_stock"].sample))
+    body["stock_item"].update(count_on_hand=count, updated_at=stamp)
+    return json.dumps({**body, "event_name": f"stock_item_{type}"}).encode()
+
+
+async def test_a_repeat_is_recognised_after_a_restart_too(tmp_path: Path) -> None:
+    address = f"sqlite:///{tmp_path}/shop.db"
+    reversed_order = json.dumps(dict(reversed(order().items())), indent=1).encode()
+    async with await Store.open(address) as store:
+        assert [(await Shop(log=store).send(body)).json["repeat"] for body in (BODY, BODY, reversed_order)] == [
+            False, True, True]  # fmt: skip
+    async with await Store.open(address) as store:
+        assert (await Shop(log=store).send()).json == {"event": "1", "repeat": True}
+        (line,) = (await store.events()).items
+        assert (line.arrivals, line.type, line.subject) == (
+            4,
+            "order_completed",
+            f"order:{ORDER['order']['number']}",
+        )
+        assert (await store.event("1")).body == BODY
+
+
+async def test_stock_that_goes_and_comes_is_kept_each_time(tmp_path: Path) -> None:
+    async with await Store.open(f"sqlite:///{tmp_path}/shop.db") as store:
+        shop = Shop(log=store)
+        for body in (
+            stock("out_of_stock", 0, "2026-11-25T10:00:00Z"),
+            stock("back_in_stock", 5, "2026-11-25T10:00:20Z"),
+            stock("out_of_stock", 0, "2026-11-25T10:00:40Z"),
+            stock("back_in_stock", 4, "2026-11-25T10:01:00Z"),
+            # fields that do not move: out, back and out again are three events all the same, a re-send is none
+            stock("out_of_stock", 0, "2026-11-25T10:01:00Z"),
+            stock("out_of_stock", 0, "2026-11-25T10:01:00Z"),
+            stock("back_in_stock", 4, "2026-11-25T10:01:00Z"),
+        ):
+            assert (await shop.send(body)).status == 202
+        assert [line.arrivals for line in (await store.events()).items] == [1, 2, 1, 1, 1, 1]
+
+
+async def test_what_is_older_than_what_is_known_is_marked_late(tmp_path: Path) -> None:
+    async with await Store.open(f"sqlite:///{tmp_path}/shop.db") as store:
+        shop = Shop(log=store)
+        for body in (
+            shipment("delivered", "2024-05-14T18:10:00.400-04:00"),
+            shipment("in_transit", "2024-05-14T18:05:00.000-04:00"),
+            shipment("failure", "2024-05-14T22:15:00.000Z"),
+        ):
+            assert (await shop.send(body)).status == 202
+        assert [line.late for line in (await store.events()).items] == [False, True, False]
+
+
+async def test_what_cannot_be_read_is_listed_with_its_bytes(tmp_path: Path) -> None:
+    async with await Store.open(f"sqlite:///{tmp_path}/shop.db") as store:
+        answer = await Shop(log=store).send(
+            b'{"event_name":"order_completed\xf6', headers={"user-agent": "a\xe9"}
+        )
+        (one,) = (await store.quarantined()).items
+        assert (one.reason, one.body) == (answer.json["error"], b'{"event_name":"order_completed\xf6')
+
+
+async def test_a_closed_record_is_answered_503(tmp_path: Path) -> None:
+    store = await Store.open(f"sqlite:///{tmp_path}/shop.db")
+    await store.close()
+    assert [(await Shop(log=store).send(body)).status for body in (BODY, b"[]")] == [503, 503]
 
 
 # who may send
