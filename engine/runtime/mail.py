@@ -26,6 +26,8 @@ from engine.runtime.web import causes, network_word
 IDLE = 10.0
 """So many seconds does a connection stay open for the next mail."""
 
+_LEAVE = 1.0
+
 PORTS = {"starttls": 587, "tls": 465, "none": 25}
 
 _Key = tuple[str, int, str, str]
@@ -67,11 +69,10 @@ class Mail:
         return said
 
     async def close(self) -> None:
-        """Close the connections that are kept."""
-        for clients in self._idle.values():
-            for client in clients:
-                client.close()
-        self._idle.clear()
+        """Take leave of the servers whose connections are kept, and close them."""
+        for kept in self._idle.values():
+            while kept:
+                await _take_leave(kept.pop())
 
     async def _client(self, connection: Mapping[str, Any], key: _Key) -> SMTP:
         """A connection that was kept and is still alive, or a new one."""
@@ -104,7 +105,6 @@ class Mail:
                 await client.ehlo()
         except BaseException:
             client.close()
-            plug.close()
             raise
         return client
 
@@ -112,6 +112,14 @@ class Mail:
         kept = self._idle.setdefault(key, [])
         kept.append(client)
         asyncio.get_running_loop().call_later(IDLE, _let_go, kept, client)
+
+
+async def _take_leave(client: SMTP) -> None:
+    # The mails are delivered: whether the server hears us is no matter.
+    with contextlib.suppress(SMTPException, OSError):
+        async with asyncio.timeout(_LEAVE):
+            await client.quit()
+    client.close()
 
 
 def _let_go(kept: list[SMTP], client: SMTP) -> None:
@@ -233,8 +241,8 @@ def _said(message: str) -> str:
 
 def _set_up(text: str) -> str:
     """Why a server and our settings do not fit together."""
-    if "STARTTLS" in text:
-        return "does not offer encryption. Write `security: tls`, or `none` where that is meant"
     if "AUTH" in text or "authentication" in text:
         return "offers no way to log in that we know. Leave out username and password, or check port and security"
+    if "STARTTLS" in text:
+        return "does not offer encryption. Write `security: tls`, or `none` where that is meant"
     return "does not speak mail as we know it. Check host, port and security in shopbell.yaml"

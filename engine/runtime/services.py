@@ -20,6 +20,9 @@ MASK = "•••"
 SHORTEST_SECRET = 4
 """A shorter text is no secret, and hiding it would only garble what people read."""
 
+_LONG_ENOUGH_ALONE = 12
+"""A part of a secret address that is as long is a secret by itself."""
+
 Connections = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """The connections by kind and name, with their settings, secrets included."""
 
@@ -144,6 +147,7 @@ def _forms(secret: str) -> Iterator[str]:
     if "://" in secret:
         address = urlsplit(secret)
         parts += [f"{address.path}?{address.query}".strip("?/"), address.path.strip("/")]
+        parts += [part for part in address.path.split("/") if len(part) >= _LONG_ENOUGH_ALONE]
     for part in parts:
         if len(part) >= SHORTEST_SECRET:
             yield part

@@ -9,6 +9,7 @@ import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import aclosing
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import aiohttp
 import httpx
@@ -60,7 +61,7 @@ class Web:
         except TimeoutError as error:
             if response is None:
                 raise DeliveryError(f"{host} did not answer within {seconds:g} seconds", "unsure") from error
-        except (httpx.HTTPError, aiohttp.ClientError) as error:
+        except (httpx.HTTPError, aiohttp.ClientError, OSError) as error:
             if response is None:
                 # Told in our own words only: the library's hold the whole address.
                 raise _failure(host, error, seconds) from None
@@ -80,17 +81,21 @@ class Web:
     ) -> httpx.Request:
         limits = httpx.Timeout(seconds, connect=seconds * _CONNECTING)
         usual = {"user-agent": self._agent, "accept": "*/*", "accept-encoding": "identity"}
+        if not all(text.isprintable() for header in headers.items() for text in header):
+            raise DeliveryError("A header of the call has hidden characters in it", "permanent")
         try:
-            return self._open().build_request(
-                method, url, headers={**usual, **headers}, content=content, timeout=limits
-            )
+            sent = [(name.encode("ascii"), value.encode()) for name, value in {**usual, **headers}.items()]
+            return self._open().build_request(method, url, headers=sent, content=content, timeout=limits)
         except (httpx.InvalidURL, ValueError) as error:
             raise DeliveryError("The address or a header of the call cannot be sent", "permanent") from error
 
     def _open(self) -> httpx.AsyncClient:
         if self._client is None:
             transport = AiohttpTransport(verify=self._tls, trust_env=False, client=self._session)
-            self._client = httpx.AsyncClient(transport=transport, trust_env=False, follow_redirects=False)
+            no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+            self._client = httpx.AsyncClient(
+                transport=transport, trust_env=False, follow_redirects=False, cookies=no_cookies
+            )
         return self._client
 
     def _session(self) -> aiohttp.ClientSession:

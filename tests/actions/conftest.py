@@ -131,7 +131,13 @@ class FakeServices:
         return NOW
 
     async def http(
-        self, method: str, url: str, *, headers: Mapping[str, str], content: bytes, timeout: float = 15.0
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        content: bytes,
+        timeout: float = 15.0,  # noqa: ASYNC109
     ) -> HttpAnswer:
         self.sent.append(Sent(method, url, headers, content, timeout))
         if isinstance(self.answer, DeliveryError):
@@ -145,7 +151,7 @@ class FakeServices:
         sender: str,
         recipients: list[str],
         message: bytes,
-        timeout: float = 30.0,
+        timeout: float = 30.0,  # noqa: ASYNC109 - as services have it
     ) -> str:
         self.sent.append(Sent(content=message, timeout=timeout, sender=sender, recipients=tuple(recipients)))
         if isinstance(self.answer, DeliveryError):
