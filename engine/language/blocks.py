@@ -54,8 +54,10 @@ def check_blocks(node: Node, problems: Problems, place: _Place = _Place()) -> No
 def _twice(block: MappingNode, place: _Place, problems: Problems) -> None:
     first: dict[str, Entry] = {}
     for entry in block:
-        earlier = first.setdefault(_sameness(entry.key, place), entry)
-        if earlier is not entry:
+        names = _sameness(entry.key, place)
+        earlier = next((first[name] for name in names if name in first), None)
+        first |= {name: entry for name in names if name not in first}
+        if earlier is not None:
             remedy, hint = _remedy(earlier, entry, place)
             spelled = "" if earlier.key.text == entry.key.text else f' (as "{earlier.key.text}")'
             where = f"on line {earlier.key.mark.line} of this block{spelled}"
@@ -64,11 +66,11 @@ def _twice(block: MappingNode, place: _Place, problems: Problems) -> None:
             problems.error(entry.key.mark, message, hint)
 
 
-def _sameness(key: ScalarNode, place: _Place) -> str:
-    """Keys that share this are the same: words of the language in any spelling, names of the author's own exactly."""
+def _sameness(key: ScalarNode, place: _Place) -> tuple[str, ...]:
+    """What makes two keys the same: their text, and for words of the language also any other spelling of it."""
     if place.data or place.paths or key.style != "plain" or "." in key.text or "$" in key.text:
-        return f"={key.text}"
-    return normal_key(key.text)
+        return (f"={key.text}",)
+    return f"={key.text}", normal_key(key.text)
 
 
 def _remedy(earlier: Entry, entry: Entry, place: _Place) -> tuple[str, str]:

@@ -190,7 +190,8 @@ def _known(found: re.Match[str]) -> bool:
 
 def _key_wanted(line: Line, page: Page) -> bool:
     """Whether a line without a key stands where only a setting makes sense."""
-    below = page.next(line)
+    ends_here = line.value.closed and line.value.kind != "block"
+    below = page.next(line) if ends_here else None
     if line.dashes:
         return (
             below is not None
@@ -208,7 +209,7 @@ def _key_wanted(line: Line, page: Page) -> bool:
     if above is None or not above.opens or len(kept) < len(page.levels):
         return False
     settings_below = below is not None and below.indent > top.column and below.key is not None
-    return settings_below or normal_key(above.key or "") in CONDITIONS
+    return settings_below or (line.value.kind == "plain" and normal_key(above.key or "") in CONDITIONS)
 
 
 def _setting_at_start(text: str) -> str | None:
