@@ -132,6 +132,8 @@ def write_value(text: str, *, inside: bool = False) -> str:
     """
     if text.strip() != text or text.casefold() in _TRUTHS or _ESCAPED.search(text):
         return quoted(text)
+    if without_curly_quotes(text) is not None:
+        return quoted(text)
     if _SIGN_AT_START.match(text) or _SIGN_INSIDE.search(text) or (inside and _SIGN_IN_LIST.search(text)):
         return quoted(text)
     return text
