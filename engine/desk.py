@@ -150,7 +150,8 @@ def recorded_trial(store: Reader, number: str, language: Language, sets: Sequenc
     if record.body is None:
         raise CannotTry(f"the content of event {number} is no longer kept")
     payload = _changed(parse(record.body), record.type, sets)
-    return Trial(_recorded_event(record, payload), memory_of(store.memory_of(number)))
+    memory = memory_of(store.memory_of(number)) if record.planned_at is not None else Memory()
+    return Trial(_recorded_event(record, payload), memory)
 
 
 # the past
