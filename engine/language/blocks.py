@@ -1,4 +1,4 @@
-"""What only a whole block shows: the same key twice, a key with an invisible letter, curly quotes kept in a text."""
+"""What only a whole block shows: the same key twice, curly quotes kept in a text."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from engine.language.page import AS_WRITTEN, CONDITIONS, OF_ITEMS
 from engine.language.problem import Problems
 from engine.language.words import normal_key, quoted, without_curly_quotes, write_value
 
-_INVISIBLE = re.compile("[\u00ad\u200b-\u200d\u2060]")
 _RANGE = re.compile(r"(at least|more than|at most|less than) (.+)", re.IGNORECASE)
 _COMPARES = re.compile(
     r"(at least|more than|at most|less than|between|is|not|one of|ends with|starts with|contains|matches|exactly"
@@ -42,7 +41,6 @@ def check_blocks(node: Node, problems: Problems, place: _Place = _Place()) -> No
     if isinstance(node, MappingNode):
         _twice(node, place, problems)
         for entry in node:
-            _check_key(entry.key, place, problems)
             _check_quotes(entry, problems)
             check_blocks(entry.value, problems, place.below(entry.key.text))
     elif isinstance(node, SequenceNode):
@@ -96,14 +94,6 @@ def _both(key: str, one: str, other: str) -> tuple[str, str]:
         return "Take one of them out", f"{key}: {write_value(one)}"
     hint = f"{key}: [{write_value(one, inside=True)}, {write_value(other, inside=True)}]"
     return f"For one or the other write `{hint}`", hint
-
-
-def _check_key(key: ScalarNode, place: _Place, problems: Problems) -> None:
-    found = None if place.data else _INVISIBLE.search(key.text)
-    if found is not None:
-        clean = _INVISIBLE.sub("", key.text)
-        message = f'there is an invisible letter (U+{ord(found[0]):04X}) in "{clean}". Type it again'
-        problems.error(key.mark, message, f"{clean}:")
 
 
 def _check_quotes(where: Entry | Node, problems: Problems) -> None:

@@ -33,6 +33,8 @@ _UNREADABLE = re.compile(
 )
 _NO_BLANK = re.compile(r"(?P<key>[A-Za-z][^:\[\]]*):(?P<value>[^\s:/].*)", re.DOTALL)
 _SIGN_IN_LIST = re.compile(r"[@`%*&!>|][^,\[\]{}\n]*")
+_INVISIBLE = re.compile("[\u00ad\u200b\u2060]")
+_BYTES_AS_TEXT = re.compile("[\udc80-\udcff]")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _STYLES: dict[str | None, Style] = {"'": "single", '"': "double", "|": "literal", ">": "folded"}
 
@@ -56,16 +58,28 @@ def read_document(text: str | bytes, problems: Problems) -> MappingNode | None:
 
 
 def read_source(text: str | bytes, problems: Problems) -> str | None:
-    """The text of a file with `\\n` at the end of its lines, or None (and a problem) where it is no readable text."""
+    """The text of a file with `\\n` at the end of its lines, or None (and a problem) where it is no readable text.
+
+    A text may hold bytes that could not be decoded as Python keeps them (`surrogateescape`).
+    """
     if len(text) > MAX_BYTES:
         size, most = len(text) // 1024 + 1, MAX_BYTES // 1024
         problems.error(Mark(1, 1), f"this file has {size} kB; a file of more than {most} kB is not read")
         return None
+    if isinstance(text, str) and _BYTES_AS_TEXT.search(text):
+        text = _bytes_of(text)
     source = _decode(text, problems) if isinstance(text, bytes) else text
     if source is None:
         return None
     source = source.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     return None if _unreadable(source, problems) else source
+
+
+def _bytes_of(text: str) -> str | bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text  # other letters that are none are told with their place
 
 
 def _decode(data: bytes, problems: Problems) -> str | None:
@@ -196,9 +210,18 @@ class _Builder:
         if not isinstance(key, ScalarNode):
             self.problems.error(key.mark, "a name is wanted before the colon, and this is a list or a block")
             return None
+        if key.style == "plain" and _INVISIBLE.search(key.text):
+            key = self._cleaned(key)
         empty = isinstance(value, ScalarNode) and value.style == "plain" and not value.text
         found = _NO_BLANK.fullmatch(key.text) if empty and key.style == "plain" else None
         return self._parted(key, found) if found else Entry(key, value)
+
+    def _cleaned(self, key: ScalarNode) -> ScalarNode:
+        """A key without the letters that nobody can see, which are told."""
+        found, clean = _INVISIBLE.findall(key.text)[0], _INVISIBLE.sub("", key.text)
+        message = f'there is an invisible letter (U+{ord(found):04X}) in "{clean}". Type it again'
+        self.problems.error(key.mark, message, f"{clean}:")
+        return replace(key, text=clean)
 
     def _parted(self, key: ScalarNode, found: re.Match[str]) -> Entry:
         """The entry that `{at most:5}` was meant to be, which YAML takes for one key without a value."""

@@ -141,7 +141,7 @@ def named_block(line: Line, page: Page) -> Slip | None:
         return _mended(line, line.value.column, message, "")
     if text.startswith("*") and text[1:] in page.names:
         message = f'"{text}" would repeat what stands elsewhere; rule files do not do that. Write it out here'
-        return _mended(line, line.value.column, message, "", hint="")
+        return Slip(Mark(line.number, line.value.column + 1), message, "", page.without(line))
     if text.startswith("!!"):
         message = f'"{text.split()[0]}" gives this value a type, which rule files do not do. Leave it out'
         return _mended(line, line.value.column, message, text.partition(" ")[2].strip())

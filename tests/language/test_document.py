@@ -275,7 +275,7 @@ def test_a_slip_does_not_hide_the_rest_of_the_file() -> None:
     node, problems = read((BAD_RULES / "several-slips.yaml").read_text("utf-8"))
     assert [problem.line for problem in problems] == [1, 4, 5, 7, 8, 9, 11, 12, 13]
     assert node is not None
-    assert plain(at(node, "if")) == {"order.total": "more than 200", "order.state": "is not complete"}
+    assert plain(at(node, "if")) == {"order.total": "more than 200 USD", "order.state": "is not complete"}
     assert plain(at(node, "then", 0, "slack")) == {
         "channel": "big-orders",
         "text": "order #{{ order.number }}: {{ order.total }}",
@@ -371,6 +371,8 @@ def test_what_is_no_block_of_settings_gets_its_own_sentence(text: str, message: 
         ("name: T\nwhy: a\x1bb\n", Mark(2, 7), "invisible character here (U+001B)"),
         ("name: a\u2028b\n", Mark(1, 8), "invisible character here (U+2028)"),
         ("name: a\ufeffb\n", Mark(1, 8), "invisible character here (U+FEFF)"),
+        ("name: T\nwhy: caf\udce9\n", Mark(2, 9), "Save it as UTF-8"),
+        ("name: a\ud800b\udce9\n", Mark(1, 8), "invisible character here (U+D800)"),
         ("name: a\ud800b\n", Mark(1, 8), "invisible character here (U+D800)"),
     ],
 )
