@@ -226,6 +226,17 @@ async def test_every_other_address_is_for_the_rest_of_the_service(path: str) -> 
     assert answer.status == 404
 
 
+async def test_what_is_no_request_is_for_the_rest_of_the_service() -> None:
+    seen: list[str] = []
+
+    async def rest(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope["type"])
+
+    for type in ("lifespan", "websocket"):
+        await Intake(rest, [])({"type": type, "path": f"/events/chord/{SECRET}"}, rest, rest)
+    assert seen == ["lifespan", "websocket"]
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "OPTIONS"])
 async def test_only_posts_are_taken(method: str) -> None:
     shop = Shop()

@@ -414,3 +414,29 @@ def test_any_json_in_any_field_is_read(type: str, data: st.DataObject) -> None:
     assert (reading.type, reading.known) == (type, True)
     assert reading.subject
     assert chord.joins(type, whole) is not None
+
+
+TOKENS = [
+    b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b"null", b"NaN", b"1e999999", rb"\ud83d", rb"\ude00", rb"\u0000",
+    b"\x00", b"\xff", b"\xed\xa0\x80", b"-", b".", b"0", b"9" * 1001, b"[" * 120, b"\xef\xbb\xbf", b'"event_name":"x",', b"\n",
+]  # fmt: skip
+
+
+@settings(max_examples=500, deadline=None, derandomize=True)
+@given(
+    st.sampled_from(sorted(EVENT_TYPES)),
+    st.lists(st.tuples(st.floats(0, 1), st.sampled_from(TOKENS), st.integers(0, 5)), min_size=1, max_size=4),
+)
+def test_what_is_read_before_the_answer_can_be_read_whole_afterwards(
+    type: str, damages: list[tuple[float, bytes, int]]
+) -> None:
+    body = as_json(payload(type))
+    for where, token, cut in damages:
+        place = int(where * len(body))
+        body = body[:place] + token + body[place + cut :]
+    try:
+        reading = read(body)
+    except Malformed:
+        return
+    name = parse(body)["event_name"]
+    assert reading.type == name if name in EVENT_TYPES else not reading.known or name in chord.renamed
