@@ -1,36 +1,47 @@
 """Finds the few rules that an event can concern, so that ten thousand cost about what ten do.
 
-A rule is filed once under each event type it listens to: under its first equality (`order.currency: USD`)
-where it has one, else in a list that is looked through. What the index leaves out certainly does not fire.
+A rule is filed once under each event type it listens to: under the equality that it shares with the fewest
+others (`order.channel: chord` rather than `order.currency: USD`) where it has one, else in a list that is looked
+through. What the index leaves out certainly does not fire.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from engine.language.condition import equality_keys
 from engine.language.path import Path
+from engine.model import Mode
 from engine.rulebook.rule import Rule
 
 Position = int
+Equality = tuple[Path, frozenset[Hashable]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawer:
+    """The rules filed under the values of one path, by the keys of those values."""
+
+    path: Path
+    by_key: dict[Hashable, list[Position]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class _Shelf:
     """The rules of one event type: by path and the key of a value there, and those without an equality."""
 
-    by_path: tuple[tuple[Path, Mapping[Hashable, tuple[Position, ...]]], ...]
+    drawers: tuple[_Drawer, ...]
     others: tuple[Position, ...]
 
     def candidates(self, root: Mapping[str, Any]) -> list[Position]:
         found = set(self.others)
-        for path, by_key in self.by_path:
-            for value in path.find(root):
+        for drawer in self.drawers:
+            for value in drawer.path.find(root):
                 for key in equality_keys(value):
-                    found.update(by_key.get(key, ()))
+                    found.update(drawer.by_key.get(key, ()))
         return sorted(found)
 
 
@@ -45,11 +56,12 @@ class Index:
     def of(cls, rules: Iterable[Rule]) -> Index:
         """File each rule that is not switched off."""
         rules = tuple(rules)
-        places: dict[str, list[Position]] = defaultdict(list)
+        equalities = [_equalities(rule) for rule in rules]
+        places: dict[str, list[Position]] = {}
         for position, rule in enumerate(rules):
-            for event_type in rule.events:
-                places[event_type].append(position)
-        return cls(rules, {name: _shelf(rules, positions) for name, positions in places.items()})
+            for event_type in rule.events if rule.mode is not Mode.OFF else ():
+                places.setdefault(event_type, []).append(position)
+        return cls(rules, {name: _shelf(equalities, positions) for name, positions in places.items()})
 
     def candidates(self, event_type: str, root: Mapping[str, Any]) -> list[Rule]:
         """The rules that might say something else than "does not fire" of such an event."""
@@ -57,29 +69,25 @@ class Index:
         return [self.rules[position] for position in shelf.candidates(root)] if shelf else []
 
 
-def _shelf(rules: tuple[Rule, ...], positions: list[Position]) -> _Shelf:
-    paths: dict[str, Path] = {}
-    by_path: dict[str, dict[Hashable, list[Position]]] = {}
+def _equalities(rule: Rule) -> tuple[Equality, ...]:
+    """What must be met for the rule to say anything but no."""
+    return tuple(equality for condition in rule.conditions for equality in condition.equalities())
+
+
+def _shelf(equalities: Sequence[Sequence[Equality]], positions: Sequence[Position]) -> _Shelf:
+    sharing = Counter(
+        (path.text, key) for position in positions for path, keys in equalities[position] for key in keys
+    )
+    drawers: dict[str, _Drawer] = {}
     others: list[Position] = []
     for position in positions:
-        equality = _first_equality(rules[position])
-        if equality is None:
+        if not equalities[position]:
             others.append(position)
             continue
-        path, keys = equality
-        paths[path.text] = path
-        drawer = by_path.setdefault(path.text, {})
+        path, keys = min(
+            equalities[position], key=lambda one: sum(sharing[one[0].text, key] for key in one[1])
+        )
+        drawer = drawers.setdefault(path.text, _Drawer(path))
         for key in keys:
-            drawer.setdefault(key, []).append(position)
-    filed = tuple(
-        (paths[text], {key: tuple(found) for key, found in drawer.items()}) for text, drawer in by_path.items()
-    )
-    return _Shelf(filed, tuple(others))
-
-
-def _first_equality(rule: Rule) -> tuple[Path, frozenset[Hashable]] | None:
-    for condition in rule.conditions:
-        equality = condition.equality()
-        if equality is not None:
-            return equality
-    return None
+            drawer.by_key.setdefault(key, []).append(position)
+    return _Shelf(tuple(drawers.values()), tuple(others))

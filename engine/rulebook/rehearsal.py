@@ -1,0 +1,119 @@
+"""Every message of a rule is filled in before it is ever sent: from each sample, and without what may be empty."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from engine.language.problem import Mark, Problems
+from engine.language.scope import Scope
+from engine.model import Gap
+from engine.rulebook.rule import ActionSpec, Rule
+
+if TYPE_CHECKING:
+    from engine.rulebook.loader import Language
+
+COLLECTING: Final = ("digest", "over")
+"""The words after which a message speaks of several events: `events`, `count`, `first` and `last`."""
+
+MOST_ALONE: Final = 12
+"""So many fields of a rule are left empty one at a time; more are only left empty together."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """What a message is filled in from, and in words when that is so."""
+
+    scope: Scope
+    when: str
+
+
+def rehearse(rule: Rule, language: Language, nullable: Iterable[str], problems: Problems) -> None:
+    """Note, as warnings, what of a rule's messages could not be filled in; only where the rule has no error yet.
+
+    `nullable` are the fields that may be empty, by bare path.
+    """
+    varying = [spec for spec in rule.actions if any(value.varies for value in spec.values.values())]
+    if problems.broken or not varying:
+        return
+    attempts = list(_attempts(rule, language, sorted(nullable)))
+    for spec in varying:
+        _Rehearsal(spec, language, problems).run(attempts)
+
+
+def _attempts(rule: Rule, language: Language, nullable: list[str]) -> Iterator[_Attempt]:
+    for name in sorted(rule.events):
+        sample = language.samples[name]
+        known = [path for path in nullable if path.partition(".")[0] in sample.scope.root]
+        yield _Attempt(_for_rule(rule, sample.scope), f"from the sample of {name}")
+        for path in known[:MOST_ALONE]:
+            yield _Attempt(_for_rule(rule, sample.without([path])), f"where {path} is empty")
+        if len(known) > 1:
+            yield _Attempt(_for_rule(rule, sample.without(known)), "where several fields are empty")
+
+
+def _for_rule(rule: Rule, scope: Scope) -> Scope:
+    """The scope in the rule's own zone; for a rule that collects events, as its message sees them."""
+    if rule.timezone is not None:
+        scope = replace(scope, shop=replace(scope.shop, timezone=rule.timezone))
+    if any(word.word in COLLECTING for word in rule.postponed):
+        one: Mapping[str, Any] = scope.root
+        scope = replace(scope, root={**one, "events": [one], "count": 1, "first": one, "last": one})
+    return scope
+
+
+@dataclass(frozen=True, slots=True)
+class _Rehearsal:
+    """One action, filled in again and again."""
+
+    spec: ActionSpec
+    language: Language
+    problems: Problems
+
+    def run(self, attempts: Iterable[_Attempt]) -> None:
+        told: set[tuple[int, str]] = set()
+        for attempt in attempts:
+            for gap in self._gaps(attempt.scope):
+                if (gap.line, gap.expression) not in told:
+                    told.add((gap.line, gap.expression))
+                    self._tell(gap, attempt.when)
+
+    def _gaps(self, scope: Scope) -> tuple[Gap, ...]:
+        try:
+            rendered = self.spec.action.render(self.spec.values, scope, self.language.destinations)
+        except Exception:  # one message that nobody foresaw must not keep all other rules from being loaded
+            self.problems.error(
+                self.spec.mark, f"this {self.spec.word} cannot be filled in. Write it in a simpler way"
+            )
+            return ()
+        return tuple(gap for one in rendered for gap in one.gaps)
+
+    def _tell(self, gap: Gap, when: str) -> None:
+        held = self.spec.action.on_gap_for(self.spec.values) == "hold"
+        then = f"the {self.spec.word} would be held" if held else "it would show [?]"
+        what = (
+            f"`{gap.expression}` cannot be filled in {when}"
+            if gap.expression
+            else f"it cannot be sent {when}"
+        )
+        self.problems.warning(self._mark(gap), f"{what}: {gap.because}, and {then}", _remedy(gap.expression))
+
+    def _mark(self, gap: Gap) -> Mark:
+        """The place of the field that the gap is about, else its line."""
+        reads = (
+            read
+            for value in self.spec.values.values()
+            for template in value.templates()
+            for read in template.reads
+            if read.mark.line == gap.line and gap.expression.startswith(read.expression)
+        )
+        return next((read.mark for read in reads), Mark(gap.line or self.spec.mark.line, 1))
+
+
+def _remedy(expression: str) -> str:
+    """The expression with what it needs around it, where it begins with a plain field."""
+    field, _, rest = expression.partition(" ")
+    if not field.replace(".", "").replace("_", "").isalnum():
+        return ""
+    return f"{{% if {field} %}}{{{{ {expression} }}}}{{% endif %}}" if rest else f"{{{{ {field} or '…' }}}}"
