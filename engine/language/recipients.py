@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import idna
@@ -71,6 +72,9 @@ class Mailbox:
         return f"{self.local}@{self.domain}"
 
 
+@lru_cache(
+    maxsize=1024
+)  # an address is looked at several times on its way, and one's own people get most mails
 def checked_address(text: str) -> str:
     """The text, if it is exactly one mail address. Raises `NotAnAddress`."""
     shown = cut(one_line(printable(text)), 80)

@@ -9,10 +9,10 @@ import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import aclosing
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import aiohttp
 import httpx
+import re2
 from httpx_aiohttp import AiohttpTransport
 
 from engine.actions.base import DeliveryError, HttpAnswer
@@ -24,7 +24,7 @@ MOST_READ = 64 * 1024
 _CONNECTING = 2 / 3
 """The part of a try's time that connecting may take, so that a silent host is told from a silent answer."""
 
-_PER_HOST = 16
+_CONTROL = re2.compile(r"[\x00-\x1f\x7f]")
 
 for _name in (
     "httpx",
@@ -35,13 +35,16 @@ for _name in (
 
 
 class Web:
-    """Makes HTTP calls to the addresses that the guard permits; `agent` is who it says it is."""
+    """Makes HTTP calls to the addresses that the guard permits; `agent` is who it says it is.
+
+    The transport is called as it is: a client around it would follow, log and keep cookies, and take as long again.
+    """
 
     def __init__(self, guard: Guard, tls: ssl.SSLContext, agent: str) -> None:
         self._guard = guard
-        self._agent = agent
         self._tls = tls
-        self._client: httpx.AsyncClient | None = None
+        self._agent = agent
+        self._transport: AiohttpTransport | None = None
 
     async def call(
         self, method: str, url: str, headers: Mapping[str, str], content: bytes, seconds: float
@@ -50,13 +53,13 @@ class Web:
 
         An answer whose body stops coming is still an answer, with what was read of it.
         """
-        host = _host(url)
-        request = self._request(method, url, headers, content, seconds)
+        request = self._request(method, _address(url), headers, content, seconds)
+        host = request.url.host
         response: httpx.Response | None = None
         body = bytearray()
         try:
             async with asyncio.timeout(seconds):
-                response = await self._open().send(request, stream=True)
+                response = await self._open().handle_async_request(request)
                 await _read(response, body)
         except TimeoutError as error:
             if response is None:
@@ -68,50 +71,46 @@ class Web:
         finally:
             if response is not None:
                 await response.aclose()
-        return HttpAnswer(response.status_code, dict(response.headers), bytes(body[:MOST_READ]))
+        return HttpAnswer(response.status_code, _texts(response), bytes(body[:MOST_READ]))
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._client is not None:
-            await self._client.aclose()
-            self._client = None
+        if self._transport is not None:
+            await self._transport.aclose()
+            self._transport = None
 
     def _request(
-        self, method: str, url: str, headers: Mapping[str, str], content: bytes, seconds: float
+        self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes, seconds: float
     ) -> httpx.Request:
-        limits = httpx.Timeout(seconds, connect=seconds * _CONNECTING)
+        limits = httpx.Timeout(seconds, connect=seconds * _CONNECTING).as_dict()
         usual = {"user-agent": self._agent, "accept": "*/*", "accept-encoding": "identity"}
-        if not all(text.isprintable() for header in headers.items() for text in header):
+        if any(_CONTROL.search(text) for header in headers.items() for text in header):
             raise DeliveryError("A header of the call has hidden characters in it", "permanent")
         try:
             sent = [(name.encode("ascii"), value.encode()) for name, value in {**usual, **headers}.items()]
-            return self._open().build_request(method, url, headers=sent, content=content, timeout=limits)
-        except (httpx.InvalidURL, ValueError) as error:
-            raise DeliveryError("The address or a header of the call cannot be sent", "permanent") from error
+        except UnicodeError as error:
+            raise DeliveryError("A header of the call cannot be sent", "permanent") from error
+        return httpx.Request(method, url, headers=sent, content=content, extensions={"timeout": limits})
 
-    def _open(self) -> httpx.AsyncClient:
-        if self._client is None:
-            transport = AiohttpTransport(verify=self._tls, trust_env=False, client=self._session)
-            no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
-            self._client = httpx.AsyncClient(
-                transport=transport, trust_env=False, follow_redirects=False, cookies=no_cookies
-            )
-        return self._client
+    def _open(self) -> AiohttpTransport:
+        if self._transport is None:
+            self._transport = AiohttpTransport(verify=self._tls, trust_env=False, client=self._session)
+        return self._transport
 
     def _session(self) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
             ssl=self._tls,
             resolver=GuardedResolver(self._guard),
             socket_factory=self._guard.plug,  # judges literal addresses, which need no resolver
-            limit=0,
-            limit_per_host=_PER_HOST,
+            limit=0,  # so that hanging targets leave room for others; how many run at once is the worker's to say
         )
         return aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False, trust_env=False
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
         )
 
 
 async def _read(response: httpx.Response, body: bytearray) -> None:
+    """Read the body as it comes, packed or not, up to the bound."""
     async with aclosing(response.aiter_raw()) as chunks:
         async for chunk in chunks:
             body += chunk
@@ -119,17 +118,24 @@ async def _read(response: httpx.Response, body: bytearray) -> None:
                 return
 
 
-def _host(url: str) -> str:
-    """The host for people. Raises `DeliveryError` for what is no web address."""
+def _texts(response: httpx.Response) -> dict[str, str]:
+    return {
+        name.decode("latin-1").lower(): value.decode("utf-8", "replace")
+        for name, value in response.headers.raw
+    }
+
+
+def _address(url: str) -> httpx.URL:
+    """The address, read. Raises `DeliveryError` for what is no web address."""
     try:
-        parts = httpx.URL(url)
+        address = httpx.URL(url)
     except httpx.InvalidURL as error:
         raise DeliveryError("The address of the call is not a web address", "permanent") from error
-    if parts.scheme not in ("http", "https") or not parts.host or parts.userinfo:
+    if address.scheme not in ("http", "https") or not address.host or address.userinfo:
         raise DeliveryError(
             "The address of the call is not a web address with http:// or https://", "permanent"
         )
-    return parts.host
+    return address
 
 
 _WORDS: Mapping[int, str] = {
