@@ -19,6 +19,7 @@ from engine.language.problem import Problem
 from engine.rulebook.book import Rulebook
 from engine.rulebook.loader import Language, Loader
 from engine.runtime.clock import Clock, system_clock
+from engine.runtime.control import Control, socket_beside
 from engine.runtime.guard import Guard
 from engine.runtime.metrics import CONTENT_TYPE, Metrics
 from engine.runtime.planner_process import PlannerProcess
@@ -29,6 +30,7 @@ from engine.runtime.scheduler import Scheduler
 from engine.runtime.services import Services
 from engine.runtime.worker import Worker
 from engine.settings import Settings
+from engine.store.sqlite import path_of
 from engine.store.store import Store, StoreUnavailable
 
 log = logging.getLogger("shopbell")
@@ -82,6 +84,8 @@ class Service:
         )  # fmt: skip
         self._scheduler = Scheduler(self.store, self._clock)
         self._scheduler.start()
+        self._control = Control(self.store, self._clock, socket_beside(path_of(self.settings.database)))
+        await self._control.start()
         self.app = Intake(self._pages(), self._receivers())
         self._tasks = [asyncio.create_task(self._worker.run()), asyncio.create_task(self._watch(texts))]
 
@@ -89,6 +93,7 @@ class Service:
         """End in order: nothing new is begun, what is under way may end, the record is closed last."""
         self._stop.set()
         self._scheduler.stop()
+        await self._control.stop()
         await self._worker.stop()
         for task in self._tasks:
             task.cancel()

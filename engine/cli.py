@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from engine.model import Delivery
     from engine.rulebook.book import Rulebook
     from engine.rulebook.loader import Language
+    from engine.runtime.control import Answer, Order
     from engine.settings import Settings
     from engine.store.store import Reader
 
@@ -319,6 +320,33 @@ def events_show(number: str, as_json: bool, config: Path | None) -> None:
         click.echo(line)
 
 
+@events.command("replay")
+@click.argument("numbers", nargs=-1, required=True)
+@click.option("--resend", is_flag=True, help="Send again what these events have sent already.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@_config
+def events_replay(numbers: tuple[str, ...], resend: bool, yes: bool, config: Path | None) -> None:
+    """Judge events again by the rules of today. Shows what would be sent first, and asks.
+
+    What an event has sent already, or is about to send, is not sent again unless told.
+    """
+    from engine.desk import CannotTry, preview
+    from engine.present import preview_lines
+    from engine.runtime.control import Replay
+
+    settings = _settings(config)
+    book = _book(None, settings, _language(settings))
+    for number in numbers:
+        try:
+            shown = _read(settings, lambda record, number=number: preview(record, number, book, resend))  # type: ignore[misc]
+        except CannotTry as reason:
+            _wrong(str(reason))
+        for line in preview_lines(shown):
+            click.echo(line)
+    if yes or click.confirm("\nReplay?"):
+        _order(settings, [Replay(number, resend) for number in numbers], "is judged again")
+
+
 @main.group()
 def deliveries() -> None:
     """What was due: every message, mail and call, and what became of it."""
@@ -368,6 +396,27 @@ def deliveries_show(number: str, as_json: bool, config: Path | None) -> None:
         return
     for line in delivery_lines(record, settings.shop.timezone):
         click.echo(line)
+
+
+@deliveries.command("retry")
+@click.argument("numbers", nargs=-1, required=True)
+@_config
+def deliveries_retry(numbers: tuple[str, ...], config: Path | None) -> None:
+    """Send deliveries now: those that failed, were held, or wait for their next try."""
+    from engine.runtime.control import Retry
+
+    _order(_settings(config), [Retry(number) for number in numbers], "is sent now")
+
+
+@deliveries.command("cancel")
+@click.argument("numbers", nargs=-1, required=True)
+@click.option("--why", default="cancelled by hand", show_default=True, help="The reason, for the record.")
+@_config
+def deliveries_cancel(numbers: tuple[str, ...], why: str, config: Path | None) -> None:
+    """Never send deliveries that have not gone out."""
+    from engine.runtime.control import Cancel
+
+    _order(_settings(config), [Cancel(number, why) for number in numbers], "is cancelled")
 
 
 @main.group()
@@ -425,6 +474,45 @@ def _read(settings: Settings, look: Callable[[Reader], Found]) -> Found:
             return look(record)
     except StoreError as reason:
         _wrong(str(reason))
+
+
+def _order(settings: Settings, orders: Sequence[Order], done: str) -> None:
+    """Have the running service carry out orders, or do it here where none runs; one that fails stops no other."""
+    import asyncio
+
+    answers = asyncio.run(_given(settings, orders))
+    for order, answer in zip(orders, answers, strict=True):
+        mark = click.style("✗", fg="red") if answer.error else click.style("✓", fg="green")
+        number = getattr(order, "delivery", None) or getattr(order, "event", "")
+        click.echo(f"{mark} {number} {answer.error or done}")
+    sys.exit(1 if any(answer.error for answer in answers) else 0)
+
+
+async def _given(settings: Settings, orders: Sequence[Order]) -> list[Answer]:
+    from engine.runtime.clock import system_clock
+    from engine.runtime.control import Answer, NoService, carry_out, give
+    from engine.store.store import AnotherProcess, Reader, Store, StoreError
+
+    try:
+        with Reader(settings.database) as record:
+            database = record.path
+        return [await give(order, database) for order in orders]
+    except NoService:
+        pass  # then the record is ours to write
+    except StoreError as reason:
+        _wrong(str(reason))
+    answers = []
+    try:
+        async with await Store.open(settings.database) as store:
+            for order in orders:
+                try:
+                    await carry_out(order, store, system_clock)
+                    answers.append(Answer())
+                except StoreError as reason:
+                    answers.append(Answer(str(reason)))
+    except AnotherProcess as reason:
+        _wrong(str(reason))
+    return answers
 
 
 def _print_table(lines: Iterable[str], following: str | None, number: int) -> None:
@@ -651,7 +739,7 @@ def _trial(words: str, sets: Iterable[str], language: Language, now: datetime, s
 
     try:
         if words.isascii() and words.isdigit():
-            return _read(settings, lambda store: recorded_trial(store, words, language, tuple(sets)))
+            return _read(settings, lambda store: recorded_trial(store, words, tuple(sets)))
         return trial(body_of(words, language), language, now, tuple(sets), words)
     except CannotTry as reason:
         _wrong(str(reason))

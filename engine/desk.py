@@ -8,12 +8,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from engine.language.words import listing, nearest
-from engine.model import Event, Memory, Outcome, Plan
+from engine.model import DeliveryState, Event, Memory, Outcome, Plan, PlannedAction
 from engine.rulebook.book import Rulebook
 from engine.rulebook.frames import to_json
 from engine.rulebook.loader import Language, Loader
@@ -144,7 +144,7 @@ def memory_of(row: MemoryRow) -> Memory:
     )
 
 
-def recorded_trial(store: Reader, number: str, language: Language, sets: Sequence[str]) -> Trial:
+def recorded_trial(store: Reader, number: str, sets: Sequence[str]) -> Trial:
     """A recorded event, to be tried with the rules of today and what was known of the past when it was judged."""
     record = store.event(number)
     if record.body is None:
@@ -230,3 +230,31 @@ def _stored_event(stored: StoredEvent) -> Event:
         stored.identity,
         stored.late,
     )
+
+
+SENT = (DeliveryState.QUEUED, DeliveryState.RUNNING, DeliveryState.DONE)
+"""Deliveries that went out or will: judging their event again makes no second one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """What judging a recorded event again would do: the plan of today, and which of its messages went out before."""
+
+    number: str
+    event: Event
+    plan: Plan
+    sent: frozenset[str]
+    resend: bool
+
+    def again(self, action: PlannedAction) -> bool:
+        """Whether a message would be sent, although or because it went out before."""
+        return self.resend or action.idempotency_key not in self.sent
+
+
+def preview(record: Reader, number: str, book: Rulebook, resend: bool) -> Preview:
+    """What judging a recorded event again by a rulebook would do. Raises `CannotTry` and `NotFound`."""
+    tried = recorded_trial(record, number, ())
+    planned = plan(tried.event, book, tried.memory, datetime.now(UTC))
+    made = record.deliveries(event=number, limit=1000).items
+    sent = frozenset(one.idempotency_key for one in made if one.state in SENT)
+    return Preview(number, tried.event, planned, sent, resend)

@@ -32,7 +32,7 @@ from engine.rulebook.rule import Rule
 from engine.store.values import DeliveryRecord, EventLine, EventRecord, Quarantined
 
 if TYPE_CHECKING:
-    from engine.desk import Explained, Tally
+    from engine.desk import Explained, Preview, Tally
 
 NARROW = 80
 """Letters of JSON that are shown on one line; more are spread over several."""
@@ -408,3 +408,20 @@ def tally_row(rule: Rule, tally: Tally, length: timedelta) -> tuple[str, ...]:
 def tally_json(rule: Rule, tally: Tally) -> dict[str, Any]:
     """How often a rule would have fired, and for which events."""
     return {"id": rule.id, "fired": tally.fired, "could_not_tell": tally.unsure, "held": tally.held}
+
+
+def preview_lines(shown: Preview) -> Iterator[str]:
+    """What judging an event again would do: each message, and whether it goes out."""
+    yield f"event {shown.number}  {click.style(visible(shown.event.type), bold=True)}  {visible(shown.event.subject)}"
+    actions = [(rule, action) for rule in shown.plan.rules for action in rule.actions]
+    if not actions:
+        yield "   nothing would be sent"
+    for rule, action in actions:
+        told = dim("was sent, and is not sent again")
+        if rule.mode == "test":
+            told = dim("mode test: nothing is sent")
+        elif action.held:
+            told = click.style("would be held", fg="yellow")
+        elif shown.again(action):
+            told = click.style("would be sent", fg="green")
+        yield f"   {rule.name}: {action.kind} to {visible(action.to)}  {told}"

@@ -167,7 +167,7 @@ async def test_a_key_that_a_body_repeats_is_told(store: Store, url: str) -> None
 async def test_a_recorded_event_can_be_tried_with_other_values(store: Store, url: str) -> None:
     number = await _arrive(store, _body("order_completed"), NOW)
     with closing(Reader(url)) as record:
-        tried = recorded_trial(record, number, LANGUAGE, ["order.total=999.00"])
+        tried = recorded_trial(record, number, ["order.total=999.00"])
     assert plan(tried.event, _book(big=BIG), tried.memory, NOW).rules[0].outcome is Outcome.FIRES
 
 
