@@ -57,6 +57,7 @@ async def serve(app: Any, protocol: Any) -> None:
         lifespan="off",
         access_log=False,
         proxy_headers=False,
+        server_header=False,
         log_level="error",
     )
     server = uvicorn.Server(config)
