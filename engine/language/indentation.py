@@ -132,7 +132,8 @@ def first_line(line: Line, page: Page) -> Slip | None:
 
 def does_not_fit(line: Line, page: Page) -> Slip | None:
     """A line that begins in a column where nothing can begin, or with a dash where none belongs."""
-    if not page.levels or page.above is None:
+    above = page.above
+    if not page.levels or above is None:
         return None
     kept = page.kept(line)
     top = kept[-1] if kept else None
@@ -140,7 +141,7 @@ def does_not_fit(line: Line, page: Page) -> Slip | None:
         return _wrong_kind(line, top, page)
     if top is None or len(kept) < len(page.levels):
         return _between(line, page)
-    return None if page.above.opens else _too_deep(line, top, page)
+    return None if above.opens else _too_deep(line, above, top, page)
 
 
 def _meant(line: Line, begins: str, page: Page) -> int:
@@ -193,12 +194,8 @@ def _key_wanted(line: Line, page: Page) -> bool:
     ends_here = line.value.closed and line.value.kind != "block"
     below = page.next(line) if ends_here else None
     if line.dashes:
-        return (
-            below is not None
-            and below.indent > line.dashes[-1]
-            and below.key is not None
-            and not below.dashes
-        )
+        deeper = below is not None and below.indent > line.dashes[-1]
+        return deeper and below is not None and below.key is not None and not below.dashes
     kept = page.kept(line)
     if not kept:
         return not page.levels and below is not None and below.key is not None
@@ -301,9 +298,7 @@ def _spaces(count: int) -> str:
     return plural(count, "space") if count else "no space"
 
 
-def _too_deep(line: Line, top: Level, page: Page) -> Slip:
-    assert page.above is not None  # noqa: S101  (the caller saw it)
-    above = page.above
+def _too_deep(line: Line, above: Line, top: Level, page: Page) -> Slip:
     mark = Mark(line.number, line.indent + 1)
     if line.dashes:
         return _list_below_value(line, above, page)
@@ -357,13 +352,8 @@ def _wrong_kind(line: Line, top: Level, page: Page) -> Slip | None:
     if top.is_list == bool(line.dashes):
         return None
     above = page.above
-    if (
-        above is not None
-        and above.opens
-        and above.key is not None
-        and above.start == line.indent
-        and line.dashes
-    ):
+    waits = above is not None and above.opens and above.key is not None and above.start == line.indent
+    if waits and line.dashes:
         return None
     mark = Mark(line.number, line.indent + 1)
     where = f'(see "{_named(top.last)}" on line {top.last.number})'

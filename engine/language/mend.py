@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 from engine.language import indentation, slips
-from engine.language.lines import Brackets, Kind, Line, indent_of
+from engine.language.lines import Kind, Line
 from engine.language.page import Page, Slip
 from engine.language.problem import Problems
 
@@ -20,6 +20,8 @@ _Check = Callable[[Line, Page], Slip | None]
 _OF_LINES: tuple[_Check, ...] = (
     indentation.odd_indentation,
     slips.second_document,
+    slips.explicit_key,
+    slips.no_key,
     slips.key_sign,
     indentation.tab_after_dash,
     indentation.first_line,
@@ -87,9 +89,9 @@ class _Walk:
         if slip is not None:
             self._tell(slip)
             self.page.change(slip.rows)
-            return self._after(self.page.above) if self.page.above else 0
+            return self.page.end_of(self.page.above) if self.page.above else 0
         self.page.place(line)
-        return self._after(line)
+        return self.page.end_of(line)
 
     def _slip(self, line: Line) -> Slip | None:
         tries = self.tries[line.number] = self.tries.get(line.number, 0) + 1
@@ -104,36 +106,3 @@ class _Walk:
     def _tell(self, slip: Slip) -> None:
         self.told += 1
         self.problems.error(self.page.original(slip.mark), slip.message, slip.hint)
-
-    def _after(self, line: Line) -> int:
-        """The row after a line's value, which may go on over several."""
-        if line.value.kind == "block":
-            return self._block_text(line)
-        if line.value.kind == "plain":
-            tail = self.page.tail(line)
-            return tail[-1].number if tail else line.number
-        if line.value.kind in ("quoted", "list") and not line.value.closed:
-            return self._until_closed(line)
-        return line.number
-
-    def _until_closed(self, line: Line) -> int:
-        brackets = Brackets() if line.value.kind == "list" else Brackets(quote=line.value.text[0])
-        end = brackets.feed(line.raw, line.value.column + (line.value.kind == "quoted"))
-        row = line.number
-        while end is None and row < len(self.page.rows):
-            end = brackets.feed(self.page.rows[row])
-            row += 1
-        return row
-
-    def _block_text(self, line: Line) -> int:
-        column = self.page.text_column(line)
-        begun = False
-        for row in range(line.number, len(self.page.rows)):
-            raw = self.page.rows[row]
-            if raw.strip(" \t"):
-                if indent_of(raw) < column:
-                    return row
-                begun = True
-            elif not begun or "\t" in raw[:column]:
-                self.page.change({row: ""})
-        return len(self.page.rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from engine.language.lines import Line, indent_of, read_line
+from engine.language.lines import Brackets, Line, indent_of, read_line
 from engine.language.problem import Mark
 from engine.language.words import normal_key
 
@@ -166,6 +166,17 @@ class Page:
         below = next((raw for raw in self.rows[line.number :] if raw.strip()), "")
         return max(indent_of(below), floor + 1) if indent_of(below) > floor else floor + 2
 
+    def end_of(self, line: Line) -> int:
+        """The row after a line's value, which may go on over several; blank rows that would break a text are emptied."""
+        if line.value.kind == "block":
+            return self._end_of_text(line)
+        if line.value.kind == "plain":
+            tail = self.tail(line)
+            return tail[-1].number if tail else line.number
+        if line.value.kind in ("quoted", "list") and not line.value.closed:
+            return self._end_of_enclosed(line)
+        return line.number
+
     def place(self, line: Line) -> None:
         """Take a line as read: it ends some levels and may open others."""
         self.levels = self.kept(line)
@@ -174,6 +185,29 @@ class Page:
         if line.key is not None:
             self._enter(line.start, False, line)
         self.above = line
+
+    def _end_of_enclosed(self, line: Line) -> int:
+        quoted = line.value.kind == "quoted"
+        brackets = Brackets(quote=line.value.text[0]) if quoted else Brackets()
+        end = brackets.feed(line.raw, line.value.column + quoted)
+        row = line.number
+        while end is None and row < len(self.rows):
+            end = brackets.feed(self.rows[row])
+            row += 1
+        return row
+
+    def _end_of_text(self, line: Line) -> int:
+        column = self.text_column(line)
+        begun = False
+        for row in range(line.number, len(self.rows)):
+            raw = self.rows[row]
+            if raw.strip(" \t"):
+                if indent_of(raw) < column:
+                    return row
+                begun = True
+            elif not begun or "\t" in raw[:column]:
+                self.change({row: ""})
+        return len(self.rows)
 
     def _enter(self, column: int, is_list: bool, line: Line) -> None:
         top = self.levels[-1] if self.levels else None

@@ -43,28 +43,35 @@ def second_document(line: Line, page: Page) -> Slip | None:
     return Slip(Mark(line.number, 1), message, "", rest)
 
 
-def key_sign(line: Line, page: Page) -> Slip | None:
-    """A key that YAML takes for something else, or none at all."""
-    if line.raw.startswith("? ", line.start) or line.raw[line.start :] == "?":
-        mended = line.raw[: line.start] + line.raw[line.start + 1 :].lstrip()
-        return _whole(line, '"?" at the start of a line has a special meaning in YAML. Leave it out', mended)
-    key = line.key
-    if key is None or key[:1] in ("'", '"'):
+def explicit_key(line: Line, page: Page) -> Slip | None:
+    """`? name`, which makes what follows a key."""
+    if not (line.raw.startswith("? ", line.start) or line.raw[line.start :] == "?"):
         return None
-    if key == "":
-        message = "a name is missing before the colon"
-        return Slip(Mark(line.number, line.start + 1), message, "", page.without(line))
-    if key == "<<":
+    mended = line.raw[: line.start] + line.raw[line.start + 1 :].lstrip()
+    return _whole(line, '"?" at the start of a line has a special meaning in YAML. Leave it out', mended)
+
+
+def no_key(line: Line, page: Page) -> Slip | None:
+    """A line without a name before its colon, or with `<<` for one."""
+    if line.key not in ("", "<<"):
+        return None
+    message = "a name is missing before the colon"
+    if line.key:
         message = (
             '"<<" would copy the lines of another block in here, which rule files do not do. Write them out'
         )
-        return Slip(Mark(line.number, line.start + 1), message, "", page.without(line))
+    return Slip(Mark(line.number, line.start + 1), message, "", page.without(line))
+
+
+def key_sign(line: Line, page: Page) -> Slip | None:
+    """A key that YAML takes for something else."""
+    key = line.key or ""
     behind = line.raw[line.start + len(key) :]
     if key.startswith("{{"):
         path = key.strip("{} \t").split("|")[0].strip()
         message = "a field is named here without the {{ }} that messages have"
         return _whole(line, message, f"{line.raw[: line.start]}{path}{behind}")
-    if key[0] in _SIGNS + "[{":
+    if key[:1] and key[0] in f"{_SIGNS}[{{":
         message = f'"{key[0]}" at the start of a line has a special meaning in YAML. Put the name in quotes'
         return _whole(line, message, f"{line.raw[: line.start]}{quoted(key)}{behind}")
     return None
@@ -89,12 +96,8 @@ def comment_for_value(line: Line, page: Page) -> Slip | None:
     mended = word if no_sign else quoted(line.whole)
     name = f"the {line.key} is" if line.key and line.key.isalpha() else "this value is"
     remedy = "the # is not needed" if mended == word else "put the text in quotes"
-    return _mended(
-        line,
-        value.comment_column,
-        f"{name} empty: # starts a comment. Write `{line.lead}{mended}` ({remedy})",
-        mended,
-    )
+    message = f"{name} empty: # starts a comment. Write `{line.lead}{mended}` ({remedy})"
+    return _mended(line, value.comment_column, message, mended)
 
 
 def braces(line: Line, page: Page) -> Slip | None:
@@ -108,18 +111,15 @@ def braces(line: Line, page: Page) -> Slip | None:
 def comparison(line: Line, page: Page) -> Slip | None:
     """`> 200` and `>= 200` without quotes."""
     found = _COMPARISON.match(line.value.text)
-    if found is None or (
-        line.value.kind == "block" and (page.opened_by(line) or not found["than"].isdigit())
-    ):
+    block = line.value.kind == "block"
+    if found is None or (block and (page.opened_by(line) or not found["than"].isdigit())):
         return None
     if not page.in_conditions(line):
-        return _for_text(line, page, found["sign"][0]) if line.value.kind == "block" else None
-    sign = found["sign"]
-    right = f"{_WORDS[sign]} {found['than']}".rstrip()
-    other = "" if sign == ">=" else f" or `at least {found['than']}`"
-    message = (
-        f'write `{right}`{other} (or quote it: `"{found[0]}"`): YAML takes > for the start of a longer text'
-    )
+        return _for_text(line, page, ">") if block else None
+    right = f"{_WORDS[found['sign']]} {found['than']}".rstrip()
+    other = "" if found["sign"] == ">=" else f" or `at least {found['than']}`"
+    reason = "YAML takes > for the start of a longer text"
+    message = f'write `{right}`{other} (or quote it: `"{found[0]}"`): {reason}'
     return _mended(line, line.value.column, message, right)
 
 
