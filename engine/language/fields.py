@@ -18,7 +18,7 @@ from engine.language.plain import cut, one_line
 from engine.language.problem import Mark, Problems
 from engine.language.scope import Scope
 from engine.language.template import PLAIN, Target, Template, compile_template
-from engine.language.words import listing, nearest, normal_key, read_duration
+from engine.language.words import listing, nearest, normal_key, plural, read_duration
 from engine.model import Gap
 
 Filled: TypeAlias = tuple[Any, tuple[Gap, ...]]
@@ -326,10 +326,9 @@ class Duration(ScalarField):
 def spoken(length: timedelta) -> str:
     """A length of time in the largest unit that fits it: `90 minutes`, `2 days`."""
     seconds = int(length.total_seconds())
-    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
-        if seconds >= size and seconds % size == 0:
-            return f"{seconds // size} {unit}{'s' if seconds > size else ''}"
-    return f"{seconds} seconds"
+    units = (("day", 86400), ("hour", 3600), ("minute", 60), ("second", 1))
+    unit, size = next((unit, size) for unit, size in units if seconds % size == 0)
+    return plural(seconds // size, unit)
 
 
 _RETRY = re.compile(r"(?P<times>[0-9]{1,3}) times?(?: (?:over|within|in) (?P<over>.+))?")
@@ -389,16 +388,16 @@ class Texts(Field):
             message = f"{self.name} takes lines of its own below it, each with a name and a text"
             problems.error(node.mark, message, f"{self.name}:\n  {self.example or 'name: text'}")
             return None
-        found: dict[str, tuple[str, FieldValue]] = {}
+        found: dict[str, FieldValue] = {}
         for entry in node:
             value = self._entry(entry, found, problems)
             if value is not None:
-                found[entry.key.text.casefold()] = (entry.key.text, value)
-        return Named(node.mark, tuple(found.values()))
+                found[entry.key.text] = value
+        return Named(node.mark, tuple(found.items()))
 
     def _entry(self, entry: Entry, found: Mapping[str, Any], problems: Problems) -> FieldValue | None:
         name = entry.key.text
-        told = self._name_fault(name, found)
+        told = self._name_fault(name, found) if self.headers else None
         if told:
             problems.error(entry.key.mark, told)
             return None
@@ -413,13 +412,16 @@ class Texts(Field):
         return Text(name, self.help, lines="one" if self.headers else "many")
 
     def _name_fault(self, name: str, found: Mapping[str, Any]) -> str | None:
-        if name.casefold() in found:
-            return f"{name} is written twice in {self.name}, and only one could count"
-        if self.headers and not _HEADER.fullmatch(name):
+        if not _HEADER.fullmatch(name):
             return (
                 f'"{cut(one_line(name), _SHOWN)}" cannot be the name of a header: use letters, digits and -'
             )
-        return None
+        other = next((one for one in found if one.casefold() == name.casefold() and one != name), None)
+        return (
+            f"{name} is {other} once more, since headers ignore case, and only one could count"
+            if other
+            else None
+        )
 
     def shape(self) -> dict[str, Any]:
         """An object of texts."""
@@ -435,19 +437,14 @@ def read_fields(
     there as `Faulty`; a misspelt one counts as the one that was probably meant.
     """
     known = {normal_key(field.name): field for field in fields}
-    written: dict[str, Entry] = {}
     values: dict[str, FieldValue] = {}
     for entry in mapping:
         field = known.get(normal_key(entry.key.text)) or _unknown(entry, fields, problems, what)
-        if field is None:
+        if field is None or field.name in values:  # one written twice is told where the document is read
             continue
-        if field.name in written:
-            _twice(entry, written[field.name], problems)
-            continue
-        written[field.name] = entry
         values[field.name] = _read(field, entry, problems) or Faulty(entry.value.mark, None)
     for field in fields:
-        if field.name in written:
+        if field.name in values:
             continue
         if field.default is not None:
             values[field.name] = Fixed(mapping.mark, field.default)
@@ -503,9 +500,3 @@ def _unknown(entry: Entry, fields: Sequence[Field], problems: Problems, what: st
     else:
         problems.error(entry.key.mark, f"{message} It takes {listing(by_name)}")
     return by_name.get(right or "")
-
-
-def _twice(entry: Entry, first: Entry, problems: Problems) -> None:
-    line = first.key.mark.line
-    message = f"{entry.key.text} is already on line {line} of this block and only one could count"
-    problems.error(entry.key.mark, message)

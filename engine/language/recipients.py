@@ -26,6 +26,7 @@ _LABEL = re2.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _PLAIN_NAME = re2.compile(r"[\pL\pM\pN !#$%&'*+/=?^_`{|}~-]*")
 _ESCAPED = re2.compile(r"\\(.)")
 _LONGEST_ADDRESS = 254
+_LONGEST_LOCAL = 64
 _LONGEST_NAME = 200
 
 
@@ -79,7 +80,7 @@ def checked_address(text: str) -> str:
     """The text, if it is exactly one mail address. Raises `NotAnAddress`."""
     shown = cut(one_line(printable(text)), 80)
     local, at, domain = text.strip().rpartition("@")
-    if not at or len(text) > _LONGEST_ADDRESS:
+    if not at or len(local) > _LONGEST_LOCAL or len(text) > _LONGEST_ADDRESS:
         raise NotAnAddress(f'"{shown}" is not a mail address')
     try:
         # Whether the domain exists is the mail server's to say: here it need only be written as one.

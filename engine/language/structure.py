@@ -104,18 +104,12 @@ class Structure(Field):
         return self._table(node, problems)
 
     def _table(self, node: MappingNode, problems: Problems) -> FieldValue:
-        entries: dict[str, FieldValue] = {}
-        for entry in node:
-            part = self._entry(entry, entries, problems)
-            if part is not None:
-                entries[entry.key.text] = part
-        return Named(node.mark, tuple(entries.items()))
+        parts = [(entry.key.text, self._entry(entry, problems)) for entry in node]
+        return Named(node.mark, tuple((name, part) for name, part in parts if part))
 
-    def _entry(self, entry: Entry, before: Mapping[str, FieldValue], problems: Problems) -> FieldValue | None:
+    def _entry(self, entry: Entry, problems: Problems) -> FieldValue | None:
         name = entry.key.text
-        if name in before:
-            problems.error(entry.key.mark, f'"{name}" is already in this block, and only one could count')
-        elif "{{" in name or "{%" in name:
+        if "{{" in name or "{%" in name:
             problems.error(entry.key.mark, "a name in a structure cannot come from the event: write it out")
         part = self._part(entry.value, problems)
         return Bare(part.mark, part) if part and name in self.bare else part

@@ -204,7 +204,7 @@ def test_a_connection_gives_its_secrets_to_its_own_address_only(write: Any) -> N
         (ERP + "expect: fine\n", "takes status codes"),
         (ERP + "headers:\n  Host: evil.test\n", "set by the call itself"),
         (ERP + 'headers:\n  "X\\r\\nY": a\n', "cannot be the name of a header"),
-        (ERP + "headers:\n  X-A: 1\n  x-a: 2\n", "twice"),
+        (ERP + "headers:\n  X-A: 1\n  x-a: 2\n", "ignore case"),
         (ERP + 'json: {"{{ order.number }}": 1}\n', "a name in a structure"),
         ("post: /a\nconnection: epr\n", 'no HTTP connection is called "epr". Nearest: erp'),
     ],
