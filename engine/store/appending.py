@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from hashlib import sha256
 
 import msgspec
-from sqlalchemy import bindparam, insert, update
+from sqlalchemy import bindparam, false, insert, update
 
-from engine.store.known import Known, next_state
-from engine.store.sql import Runner, Statement
+from engine.store.known import IdentityRow, Known, SubjectRow, next_state
+from engine.store.sql import Runner, Statement, number, word
 from engine.store.tables import body, event
 from engine.store.text import clean
 from engine.store.values import Appended, Arrival
@@ -58,7 +58,7 @@ class _Group:
         self._identities = known.identities.find(runner, {arrival.identity for arrival, _ in waiting})
         self._subjects = known.subjects.find(runner, subjects)
         self._aliases = known.aliases.find(runner, subjects)
-        self._events: dict[int, list[object]] = {}
+        self._events: list[tuple[object, ...]] = []
         self._bodies: list[tuple[object, ...]] = []
         self._repeats: dict[int, tuple[int, int]] = {}
         self.next_id = next_id
@@ -74,12 +74,8 @@ class _Group:
         return self._new(arrival, about, received_at)
 
     def _again(self, id: int, received_at: int) -> Appended:
-        if (row := self._events.get(id)) is not None:
-            row[_SEEN] += 1  # type: ignore[operator]
-            row[_LAST_SEEN] = received_at
-        else:
-            count, _ = self._repeats.get(id, (0, 0))
-            self._repeats[id] = (count + 1, received_at)
+        count, _ = self._repeats.get(id, (0, 0))
+        self._repeats[id] = (count + 1, received_at)
         return Appended(str(id), True)
 
     def _new(self, arrival: Arrival, about: str, received_at: int) -> Appended:
@@ -89,70 +85,86 @@ class _Group:
         updated_at = arrival.updated_at
         late = bool(state and updated_at is not None and state[3] is not None and updated_at < state[3])
         until = received_at + arrival.window // _MICROSECOND
-        owner = self._aliases.get(about)
-        self._events[id] = [
-            id,
-            arrival.source,
-            clean(arrival.type),
-            about,
-            owner[1] if owner else about,
-            received_at,
-            "new",
-            1,
-            0,
-            False,
-            late,
-            arrival.known,
-            1,
-            None,
-            state[1] if state else None,
-            updated_at,
-            arrival.identity,
-            until,
-            sha256(arrival.body).digest(),
-            "\n".join(map(clean, arrival.aliases)),
-            clean(arrival.note),
-            "",
-            None,
-        ]
-        self._bodies.append((id, arrival.body, _headers(arrival)))
-        self._learn(arrival, about, next_state(state, about, id, late, updated_at), until)
+        aliases = clean("\n".join(arrival.aliases))
+        self._events.append(
+            (
+                id,
+                arrival.source,
+                clean(arrival.type),
+                about,
+                self._aliases[about][1] if about in self._aliases else about,
+                received_at,
+                late,
+                arrival.known,
+                state[1] if state else None,
+                updated_at,
+                arrival.identity,
+                until,
+                sha256(arrival.body).digest(),
+                aliases,
+                clean(arrival.note),
+            )
+        )
+        self._bodies.append((id, arrival.body, _headers(arrival.headers)))
+        self._learn((arrival.identity, id, until), next_state(state, about, id, late, updated_at), aliases)
         return Appended(str(id), False)
 
-    def _learn(
-        self, arrival: Arrival, about: str, state: tuple[str, int | None, int, int | None], until: int
-    ) -> None:
-        id = state[2]
-        identity = (arrival.identity, id, until)
-        self._identities[arrival.identity] = identity
+    def _learn(self, identity: IdentityRow, state: SubjectRow, aliases: str) -> None:
+        about = state[0]
+        self._identities[identity[0]] = identity
         self._subjects[about] = state
         self._known.identities.put(identity)
         self._known.subjects.put(state)
-        for other in arrival.aliases:
-            alias = (clean(other), about, id)
-            self._aliases[alias[0]] = alias
+        for other in aliases.split("\n") if aliases else ():
+            self._aliases[other] = alias = (other, about, identity[1])
             self._known.aliases.put(alias)
 
     def write(self, runner: Runner) -> None:
         """Write it all, and a share of what is known."""
-        runner.many(_EVENT, list(self._events.values()))
+        runner.many(_EVENT, self._events)
         runner.many(_BODY, self._bodies)
         runner.many(_REPEAT, [(count, last, id) for id, (count, last) in self._repeats.items()])
         self._known.settle(runner, len(self._events))
 
 
-def _headers(arrival: Arrival) -> str:
-    if not arrival.headers:
+def _headers(headers: Mapping[str, str]) -> str:
+    if not headers:
         return ""
-    return _json({clean(name): clean(value) for name, value in arrival.headers.items()}).decode()
+    try:
+        return _json(headers).decode()
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return _json({clean(name): clean(value) for name, value in headers.items()}).decode()
 
 
-_EVENT = Statement(insert(event))
+_EVENT = Statement(
+    insert(event).values(
+        {
+            column.name: bindparam(column.name)
+            for column in (
+                event.c.id,
+                event.c.source,
+                event.c.type,
+                event.c.subject,
+                event.c.okey,
+                event.c.received_at,
+                event.c.late,
+                event.c.known,
+                event.c.before_id,
+                event.c.updated_at,
+                event.c.identity,
+                event.c.expires_at,
+                event.c.body_sha256,
+                event.c.aliases,
+                event.c.note,
+            )
+        }
+        | {"state": word("new"), "run": number(1), "starts": number(0), "resend": false(), "seen": number(1)}
+        | {"reason": word("")}
+    )
+)
 _BODY = Statement(insert(body))
 _REPEAT = Statement(
     update(event)
     .values(seen=event.c.seen + bindparam("more"), last_seen_at=bindparam("last"))
     .where(event.c.id == bindparam("number"))
 )
-_SEEN = _EVENT.names.index("seen")
-_LAST_SEEN = _EVENT.names.index("last_seen_at")

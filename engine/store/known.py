@@ -72,8 +72,10 @@ class Shelf:
 
     def put(self, row: Any) -> None:
         """Keep a row, in place of the one of its key."""
-        self._put[row[0]] = row
-        self._gone.discard(row[0])
+        key = row[0]
+        self._put[key] = row
+        if self._gone:
+            self._gone.discard(key)
 
     def remove(self, runner: Runner, keys: Iterable[Any]) -> None:
         """Take rows away."""

@@ -19,7 +19,7 @@ from engine.store.delivering import DELIVERY, connections, delivery_of, with_req
 from engine.store.migrations import HEAD, revision
 from engine.store.remembering import memory_of
 from engine.store.sql import Runner, Statement, number, word, words
-from engine.store.tables import attempt, body, delivery, event, judgement, quarantine, rulebook
+from engine.store.tables import ASIDE, attempt, body, delivery, event, judgement, quarantine, rulebook
 from engine.store.text import maybe_moment, micros, moment
 from engine.store.values import (
     Counts,
@@ -202,12 +202,12 @@ class Reader:
     def counts(self) -> Counts:
         """What waits, for metrics. The cost grows with what waits, not with what is kept."""
         runner = self.runner
-        new, oldest = runner.rows(_NEW)[0]
+        oldest_new = runner.rows(_OLDEST_NEW)
         grouped = [row for statement in _WAITING for row in runner.rows(statement)]
         dues = [runner.rows(_FIRST_DUE, connection=one)[0][0] for one in connections(runner)]
         return Counts(
-            new_events=new,
-            oldest_new=maybe_moment(oldest),
+            new_events=runner.rows(_NEW)[0][0],
+            oldest_new=maybe_moment(oldest_new[0][0] if oldest_new else None),
             failed_events=runner.rows(_FAILED)[0][0],
             deliveries={(DeliveryState(state), connection): many for state, connection, many in grouped},
             oldest_due=maybe_moment(min(dues, default=None)),
@@ -357,11 +357,17 @@ def _deliveries(state: str, event: bool, rule: bool) -> Statement:
     statement = with_requests()
     if state:
         statement = statement.where(delivery.c.state == word(state))
+    if (
+        state in ASIDE
+    ):  # said in full, or SQLite does not see that the index of these holds what is looked for
+        statement = statement.where(delivery.c.state.in_(words(*ASIDE)))
     if event:
         statement = statement.where(delivery.c.event_id == bindparam("event"))
     if rule:
         statement = statement.where(delivery.c.rule == bindparam("rule"))
-    return _paged(statement, delivery.c.id)
+    # Of those on their way there are few: they are found by their index and sorted, not sought in the whole table.
+    few = state in ("queued", "running")
+    return _paged(statement, delivery.c.id + number(0) if few else delivery.c.id)
 
 
 _EVENT = Statement(
@@ -440,17 +446,31 @@ _QUARANTINE = _paged(select(*_QUARANTINE_COLUMNS), quarantine.c.id)
 _ONE_QUARANTINED = Statement(select(*_QUARANTINE_COLUMNS).where(quarantine.c.id == bindparam("number")))
 _RULEBOOK = Statement(select(rulebook).where(rulebook.c.hash == bindparam("hash")))
 _LATEST = Statement(select(rulebook).order_by(rulebook.c.loaded_at.desc()).limit(number(1)).offset(number(0)))
-_NEW = Statement(select(func.count(), func.min(event.c.received_at)).where(event.c.state == word("new")))
+_NEW = Statement(select(func.count()).select_from(event).where(event.c.state == word("new")))
+_OLDEST_NEW = Statement(
+    select(event.c.received_at)
+    .where(event.c.state == word("new"))
+    .order_by(event.c.id)
+    .limit(number(1))
+    .offset(number(0))
+)
 _FAILED = Statement(select(func.count()).select_from(event).where(event.c.state == word("failed")))
-_WAITING = [
-    Statement(
+
+
+def _by_connection(*conditions: Any) -> Statement:
+    return Statement(
         select(delivery.c.state, delivery.c.connection, func.count())
-        .where(
-            delivery.c.state.in_(words(*states)) if len(states) > 1 else delivery.c.state == word(states[0])
-        )
+        .where(*conditions)
         .group_by(delivery.c.state, delivery.c.connection)
     )
-    for states in (("queued",), ("running",), ("held", "failed", "dead"))
+
+
+_WAITING = [
+    _by_connection(delivery.c.state == word("queued")),
+    _by_connection(delivery.c.state == word("running")),
+    _by_connection(
+        delivery.c.state.in_(words(*ASIDE)), delivery.c.state.in_(words("held", "failed", "dead"))
+    ),
 ]
 _FIRST_DUE = Statement(
     select(func.min(delivery.c.due_at)).where(

@@ -143,8 +143,11 @@ def open_reader(path: Path) -> sqlite3.Connection:
 
 def give_back_space(runner: Runner) -> None:
     """Give some of the unused pages back to the disk."""
-    runner.cursor.execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
-    runner.cursor.fetchall()  # a page goes with each row that is read
+    runner.cursor.execute("PRAGMA freelist_count")
+    [(unused,)] = runner.cursor.fetchall()
+    for _ in range(min(unused, VACUUM_PAGES)):  # the driver takes a single step, which is one page, each time
+        runner.cursor.execute("PRAGMA incremental_vacuum(1)")
+        runner.cursor.fetchall()
 
 
 def size(connection: sqlite3.Connection) -> int:

@@ -108,6 +108,7 @@ class Store:
         self._new = asyncio.Event()
         self._due = asyncio.Event()
         self._rulebook = ""
+        self._closed = False
         self._path = path_of(url)
         self._writer = WriterThread(self._open_database, after=self._new.set, failpoint=failpoint)
         self._reading = ThreadPoolExecutor(1, "shopbell-reader")
@@ -124,7 +125,11 @@ class Store:
         """
         store = cls(url, failpoint, keep)
         await store._writer.start()
-        store._reader = await store._read(lambda: Reader(url))
+        try:
+            store._reader = await store._read(lambda: Reader(url))
+        except BaseException:
+            await store._writer.stop()
+            raise
         store.wake()
         return store
 
@@ -139,10 +144,12 @@ class Store:
             raise
 
     async def close(self) -> None:
-        """Do what waits, then let go of the database."""
+        """Do what waits, then let go of the database. What is asked afterwards raises `StoreUnavailable`."""
         await self._writer.stop()
-        await self._read(self._reader.close)
-        self._reading.shutdown()
+        if not self._closed:
+            self._closed = True
+            self._reading.submit(self._reader.close)
+            self._reading.shutdown()
 
     async def __aenter__(self) -> Self:
         return self
@@ -379,6 +386,8 @@ class Store:
             await self._writer.call(_probe)
 
     async def _read(self, call: Callable[[], Result]) -> Result:
+        if self._closed:
+            raise StoreUnavailable("the database is closed")
         return await asyncio.get_running_loop().run_in_executor(self._reading, call)
 
 

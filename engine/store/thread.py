@@ -77,7 +77,7 @@ class Figures:
 
 
 class WriterThread:
-    """Takes jobs from the event loop it was made on. `after` is called there after each commit."""
+    """Takes jobs from the event loop it was made on. `after` is called there after a commit that brought new events."""
 
     def __init__(
         self,
@@ -147,17 +147,20 @@ class WriterThread:
 
     def _answer(self, jobs: list[Job]) -> None:
         """Give each caller its outcome, once for the whole group."""
+        new = False
         for job in jobs:
             self._waiting_jobs -= 1
             if job.arrival is not None:
                 self._waiting_bytes -= len(job.arrival.body)
+                new = new or (job.error is None and not job.outcome.repeat)
             if job.future.done():  # the caller went away
                 continue
             if job.error is not None:
                 job.future.set_exception(job.error)
             else:
                 job.future.set_result(job.outcome)
-        self._after()
+        if new:
+            self._after()
 
     def _end(self, reason: StoreUnavailable | None, jobs: list[Job]) -> None:
         self._stopped = self._stopped or reason

@@ -64,23 +64,23 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index(
-        "ix_delivery_attention",
+        "ix_delivery_aside",
         "delivery",
-        ["state", "connection", "id"],
-        sqlite_where=sa.text("state IN ('held', 'failed', 'dead')"),
-        postgresql_where=sa.text("state IN ('held', 'failed', 'dead')"),
+        ["state", "id"],
+        sqlite_where=sa.text("state IN ('held', 'failed', 'dead', 'suppressed', 'cancelled')"),
+        postgresql_where=sa.text("state IN ('held', 'failed', 'dead', 'suppressed', 'cancelled')"),
     )
     op.create_index(
         "ix_delivery_order",
         "delivery",
-        ["okey", "event_id", "id"],
+        ["okey", "event_id", "id", "state"],
         sqlite_where=sa.text("state IN ('queued', 'running') AND okey IS NOT NULL"),
         postgresql_where=sa.text("state IN ('queued', 'running') AND okey IS NOT NULL"),
     )
     op.create_index(
         "ix_delivery_queued",
         "delivery",
-        ["connection", "due_at", "id"],
+        ["connection", "due_at", "id", "state"],
         sqlite_where=sa.text("state = 'queued'"),
         postgresql_where=sa.text("state = 'queued'"),
     )
@@ -88,7 +88,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_delivery_running",
         "delivery",
-        ["connection", "id"],
+        ["connection", "id", "state"],
         sqlite_where=sa.text("state = 'running'"),
         postgresql_where=sa.text("state = 'running'"),
     )
@@ -130,21 +130,14 @@ def upgrade() -> None:
     op.create_index(
         "ix_event_failed",
         "event",
-        ["id"],
+        ["id", "state"],
         sqlite_where=sa.text("state = 'failed'"),
         postgresql_where=sa.text("state = 'failed'"),
     )
     op.create_index(
         "ix_event_new",
         "event",
-        ["id"],
-        sqlite_where=sa.text("state = 'new'"),
-        postgresql_where=sa.text("state = 'new'"),
-    )
-    op.create_index(
-        "ix_event_new_okey",
-        "event",
-        ["okey", "id"],
+        ["id", "okey", "state"],
         sqlite_where=sa.text("state = 'new'"),
         postgresql_where=sa.text("state = 'new'"),
     )
