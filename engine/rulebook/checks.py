@@ -19,6 +19,7 @@ from engine.language.judging import FormulaCondition, Group, Items
 from engine.language.moment import read_moment
 from engine.language.node import ScalarNode
 from engine.language.operands import EXACT, TEXT, AmountOperand, MomentOperand, Wanted
+from engine.language.path import Path
 from engine.language.plain import cut, one_line
 from engine.language.problem import Mark, Problems
 from engine.language.template import Read, Template, compile_template
@@ -246,24 +247,27 @@ def _is_field_of(language: Language, event: str, path: str) -> bool:
 
 @check
 def lists_are_named_in_paths(context: Context) -> None:
-    """A path through a list without `[*]` is understood, and said so."""
+    """A path through a list without `[*]` is understood, and said so; as JSONPath it finds nothing."""
     for leaf, info in context.compared:
-        if leaf.field in context.shape.fields or "[*]" not in info.path or "[" in (leaf.field or ""):
+        right = _with_items(leaf.path, info)
+        if right is None:
             continue
-        of, _, name = info.path.rpartition("[*]")
-        right = info.path.removeprefix(_outer(leaf))
-        message = (
-            f'{of} is a list, so {leaf.path.text} was read as "any item\'s {name.lstrip(".")}". '
-            f"Write `{right}` to say so"
-        )
-        context.problems.note(leaf.mark, message, right)
+        of, _, name = right.rpartition("[*].")
+        if leaf.path.bare:
+            message = f'{of} is a list, so {leaf.path.text} was read as "any item\'s {name}". Write `{right}` to say so'
+            context.problems.note(leaf.mark, message, right)
+        else:
+            message = f"{of} is a list, so `{leaf.path.text}` finds nothing. Write `$.{right}`"
+            context.problems.warning(leaf.mark, message, f"$.{right}")
 
 
-def _outer(leaf: Leaf) -> str:
-    """The part of a line's path that stands above the line, as for lines about an item."""
-    inner = leaf.path.text.replace("[*]", "")
-    flat = (leaf.field or "").replace("[*]", "")
-    return "" if flat == inner else f"{(leaf.field or '').removesuffix(leaf.path.text)}"
+def _with_items(path: Path, info: FieldInfo) -> str | None:
+    """A path as the catalogue writes it, with its lists named, None where they are."""
+    steps = path.steps or ()
+    names = sum(isinstance(step, str) for step in steps)
+    right = ".".join(info.path.split(".")[-names:]) if names else ""
+    missing = right.removesuffix("[*]").count("[*]") > len(steps) - names
+    return right if missing else None
 
 
 # values
@@ -316,11 +320,14 @@ def _tell_spelling(context: Context, leaf: Leaf, info: FieldInfo, operand: Scala
     context.problems.warning(operand.mark, message, _corrected(leaf, right[1]) if right else "")
 
 
+_TRUTHS: Final = ("true", "false", "yes", "no", "on", "off")
+
+
 def _check_truth(context: Context, leaf: Leaf, info: FieldInfo, operand: ScalarNode, wanted: Wanted) -> None:
     if wanted.truth is not None:
         return
     value = cut(operand.text.strip(), 60)
-    if value.casefold() in ("true", "false", "yes", "no", "on", "off"):
+    if value.casefold() in _TRUTHS:
         message = f'{info.path} is yes or no, so it is never the text "{value}". Write {value} without quotes'
         context.problems.warning(operand.mark, message, _corrected(leaf, value))
     else:
@@ -354,7 +361,8 @@ def _corrected(leaf: Leaf, value: str) -> str:
     if not value or len(leaf.operands) != 1 or leaf.measure or leaf.quantifier:
         return value
     word = "" if leaf.word == "is" else f"{leaf.word} "
-    return f"{leaf.path.text}: {word}{write_value(value) if not word else value}"
+    plain = word or value in _TRUTHS
+    return f"{leaf.path.text}: {word}{value if plain else write_value(value)}"
 
 
 @check
@@ -427,7 +435,7 @@ def amounts_name_their_currency(context: Context) -> None:
         if info.kind != "amount" or not leaf.lacks_currency or not any(map(_is_something, leaf.wanted)):
             continue
         currency = context.language.shop.currency
-        message = f"this amount is without currency, so 5,000 yen would count as 5,000 {currency}"
+        message = f"amount without currency: 5,000 yen would count as 5,000 {currency}"
         context.problems.warning(leaf.mark, message, f"{leaf.word} {_operands(leaf)} {currency}")
 
 
@@ -503,6 +511,29 @@ def _would_read(context: Context, template: Template, read: Read, event: str) ->
         return "the text would have a hole there"
     text, gaps = compiled.render(context.language.samples[event].scope)
     return "the text would have a hole there" if gaps else f'the text would read "{cut(text, 60)}"'
+
+
+@check
+def messages_name_one_item_of_a_list(context: Context) -> None:
+    """A list has no fields: a message names one of its items, or prints all of them."""
+    for _, read in context.reads:
+        info = context.shape.field(field_path(read.path))
+        if info is None or info.path.removesuffix("[*]").count("[*]") <= _places(read.path) or read.guarded:
+            continue
+        name = info.path.rpartition(".")[2]
+        of = read.expression.removesuffix(f".{name}")
+        if of == read.expression or of.endswith("]"):
+            context.problems.warning(
+                read.mark, f"a list stands on the way to {read.expression}: name one of its items"
+            )
+            continue
+        hint = f"{{{{ {of} | map(attribute='{name}') | join(', ') }}}}"
+        message = f"{of} is a list: print the {name} of each item, or of one (`{of}[0].{name}`)"
+        context.problems.warning(read.mark, message, hint)
+
+
+def _places(path: tuple[str | int | None, ...]) -> int:
+    return sum(not isinstance(step, str) for step in path)
 
 
 @check

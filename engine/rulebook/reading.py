@@ -29,6 +29,7 @@ from engine.language.words import (
 from engine.model import Mode
 from engine.rulebook.checks import check_rule
 from engine.rulebook.rule import ActionSpec, Postponed, Rule
+from engine.sources.base import EventType
 
 if TYPE_CHECKING:
     from engine.rulebook.loader import Language
@@ -229,25 +230,28 @@ class _Reader:
             return (name,) if name else ()
         if "*" in name or "?" in name:
             return self._pattern(node, name)
-        self._unknown_event(node, name)
-        return ()
+        return self._unknown_event(node, name)
 
     def _pattern(self, node: ScalarNode, pattern: str) -> Iterable[str]:
         known = self.language.event_types
         events = [name for name in known if fnmatchcase(name, pattern)]
         if not events:
-            near = next(iter(nearest(pattern.replace("*", ""), known)), "")
-            message = f'no event is ever called like "{node.text}". Known events: {listing(known)}'
+            near = next(iter(nearest(pattern, (*known, *_patterns(known.values())))), "")
+            mean = f" Did you mean `{near}`?" if near else ""
+            shown = cut(one_line(node.text), 60)
+            message = f'no event is ever called like "{shown}".{mean} Known events: {listing(known)}'
             self.problems.error(node.mark, message, f"when: {near}" if near else "")
         return events
 
-    def _unknown_event(self, node: ScalarNode, name: str) -> None:
+    def _unknown_event(self, node: ScalarNode, name: str) -> Iterable[str]:
+        """Note an event that nobody sends; the rest is read as if it were the one that was probably meant."""
         known = self.language.event_types
         right = self.language.renamed.get(name) or next(iter(nearest(name, known)), None)
         mean = f" Did you mean `{right}`?" if right else ""
         shown = cut(one_line(node.text), 60)
         message = f"the OMS has no event {shown}.{mean} Known events: {listing(known)}"
         self.problems.error(node.mark, message, f"when: {right}" if right else "")
+        return (right,) if right else ()
 
     # if, unless
 
@@ -351,6 +355,10 @@ def _line(word: str, value: Node) -> str:
     """A setting with the value its author gave it, where that stands on the same line."""
     inline = isinstance(value, ScalarNode) and value.text and "\n" not in value.text
     return f"{word}: {write_value(value.text)}" if inline and isinstance(value, ScalarNode) else f"{word}:"
+
+
+def _patterns(types: Iterable[EventType]) -> list[str]:
+    return sorted({f"{event_type.object}_*" for event_type in types})
 
 
 def _as_list(value: Node) -> str:

@@ -23,10 +23,11 @@ MOST_ALONE: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """What a message is filled in from, and in words when that is so."""
+    """What a message is filled in from, in words when that is so, and whether fields were left empty for it."""
 
     scope: Scope
     when: str
+    emptied: bool = True
 
 
 def rehearse(rule: Rule, language: Language, nullable: Iterable[str], problems: Problems) -> None:
@@ -46,7 +47,7 @@ def _attempts(rule: Rule, language: Language, nullable: list[str]) -> Iterator[_
     for name in sorted(rule.events):
         sample = language.samples[name]
         known = [path for path in nullable if path.partition(".")[0] in sample.scope.root]
-        yield _Attempt(_for_rule(rule, sample.scope), f"from the sample of {name}")
+        yield _Attempt(_for_rule(rule, sample.scope), f"with the sample of {name}", emptied=False)
         for path in known[:MOST_ALONE]:
             yield _Attempt(_for_rule(rule, sample.without([path])), f"where {path} is empty")
         if len(known) > 1:
@@ -77,27 +78,26 @@ class _Rehearsal:
             for gap in self._gaps(attempt.scope):
                 if (gap.line, gap.expression) not in told:
                     told.add((gap.line, gap.expression))
-                    self._tell(gap, attempt.when)
+                    self._tell(gap, attempt)
 
     def _gaps(self, scope: Scope) -> tuple[Gap, ...]:
         try:
             rendered = self.spec.action.render(self.spec.values, scope, self.language.destinations)
         except Exception:  # one message that nobody foresaw must not keep all other rules from being loaded
-            self.problems.error(
-                self.spec.mark, f"this {self.spec.word} cannot be filled in. Write it in a simpler way"
-            )
+            message = f"this {self.spec.word} cannot be filled in. Write it in a simpler way"
+            self.problems.error(self.spec.mark, message)
             return ()
         return tuple(gap for one in rendered for gap in one.gaps)
 
-    def _tell(self, gap: Gap, when: str) -> None:
+    def _tell(self, gap: Gap, attempt: _Attempt) -> None:
+        mark = self._mark(gap)
+        if any((one.line, one.column) == (mark.line, mark.column) for one in self.problems.found):
+            return
         held = self.spec.action.on_gap_for(self.spec.values) == "hold"
-        then = f"the {self.spec.word} would be held" if held else "it would show [?]"
-        what = (
-            f"`{gap.expression}` cannot be filled in {when}"
-            if gap.expression
-            else f"it cannot be sent {when}"
-        )
-        self.problems.warning(self._mark(gap), f"{what}: {gap.because}, and {then}", _remedy(gap.expression))
+        then = f"`{self.spec.word}` waits for a person" if held else "the text shows [?]"
+        what = f"`{gap.expression}` cannot be filled in and " if gap.expression else ""
+        hint = _remedy(gap.expression, held) if attempt.emptied else ""
+        self.problems.warning(mark, f"{attempt.when}, {what}{then}: {gap.because}", hint)
 
     def _mark(self, gap: Gap) -> Mark:
         """The place of the field that the gap is about, else its line."""
@@ -111,9 +111,11 @@ class _Rehearsal:
         return next((read.mark for read in reads), Mark(gap.line or self.spec.mark.line, 1))
 
 
-def _remedy(expression: str) -> str:
-    """The expression with what it needs around it, where it begins with a plain field."""
+def _remedy(expression: str, held: bool) -> str:
+    """What to write where the expression begins with a plain field: what it needs around it, or a condition."""
     field, _, rest = expression.partition(" ")
     if not field.replace(".", "").replace("_", "").isalnum():
         return ""
-    return f"{{% if {field} %}}{{{{ {expression} }}}}{{% endif %}}" if rest else f"{{{{ {field} or '…' }}}}"
+    if rest:
+        return f"{{% if {field} %}}{{{{ {expression} }}}}{{% endif %}}"
+    return f"if:\n  {field}: present" if held else f"{{{{ {field} or '…' }}}}"
