@@ -275,14 +275,19 @@ def run(targets: tuple[str, ...]) -> Iterator[str]:
             for part in (*parts.values(), generator):
                 part.end()
     for level in LEVELS:
-        best = {target: median(turn["rate"] for turn in found[target, level]) for target in targets}
-        for target in targets:
-            turns = found[target, level]
-            p50, p99, cpu = (median(turn[key] for turn in turns) for key in ("p50", "p99", "cpu"))
+        middle = {target: middles(found[target, level]) for target in targets}
+        for target, turn in middle.items():
+            rate, cpu = turn["rate"], turn["cpu"]
             yield (
-                f"{level:4} connections  {target:7} {best[target]:8,.0f}/s  ratio {best[target] / best[targets[0]]:.2f}"
-                f"  p50 {p50 * 1e3:5.1f} ms  p99 {p99 * 1e3:6.1f} ms  processor {cpu * 1e6:5.1f} us"
+                f"{level:4} connections  {target:7} {rate:8,.0f}/s (x {rate / middle['bare']['rate']:.2f})"
+                f"  p50 {turn['p50'] * 1e3:5.1f} ms  p99 {turn['p99'] * 1e3:6.1f} ms"
+                f"  processor {cpu * 1e6:5.1f} us (x {cpu / (middle['bare']['cpu'] or 1):.2f})"
             )
+
+
+def middles(turns: list[dict[str, float]]) -> dict[str, float]:
+    """The median of each figure."""
+    return {key: median(turn[key] for turn in turns) for key in turns[0]}
 
 
 def main(arguments: list[str]) -> None:

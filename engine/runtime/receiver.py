@@ -43,8 +43,8 @@ KEPT_HEADERS = (
 )
 """The headers kept with an event: none that could carry a secret."""
 
-LONGEST_HEADER = 200
-"""Letters kept of one header."""
+LONGEST_HEADER = 500
+"""Bytes of a header that is kept; a longer one is left out, since half an id would be another's."""
 
 Message = MutableMapping[str, Any]
 Scope = MutableMapping[str, Any]
@@ -296,13 +296,13 @@ async def _reply(
 @lru_cache(maxsize=256)
 def _label(values: tuple[bytes | None, ...]) -> Label:
     """What the values of `KEPT_HEADERS` say; a sender's are the same from one request to the next."""
-    kept = {
-        name: value[:LONGEST_HEADER].decode("latin-1")
+    said = {
+        name: (value or b"").decode("latin-1").strip()
         for name, value in zip(KEPT_HEADERS, values, strict=True)
-        if value is not None
     }
-    parts = kept.get("content-type", "").lower().startswith("multipart/")
-    return Label(kept, kept.get("content-encoding", "").strip().lower(), parts)
+    kept = {name: value for name, value in said.items() if 0 < len(value) <= LONGEST_HEADER}
+    parts = said["content-type"].lower().startswith("multipart/")
+    return Label(kept, said["content-encoding"].lower(), parts)
 
 
 def _kind(reason: Unreadable) -> str:

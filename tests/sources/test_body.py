@@ -29,7 +29,7 @@ from engine.sources.body import (
     unpack,
 )
 
-law = settings(max_examples=150, deadline=None, derandomize=True)
+law = settings(max_examples=60, deadline=None, derandomize=True)
 
 SMILE = "\N{GRINNING FACE}"
 
@@ -245,7 +245,7 @@ texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"
 values = st.recursive(
     st.none() | st.booleans() | numbers | texts,
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(texts, inner, max_size=4),
-    max_leaves=20,
+    max_leaves=8,
 )
 payloads = st.dictionaries(texts, values, max_size=5)
 as_json = msgspec.json.Encoder(decimal_format="number").encode
@@ -281,7 +281,7 @@ def test_the_canonical_form_leaves_nothing_out(payload: dict[str, Any]) -> None:
     assert parse(canonical(payload)) == payload
 
 
-@settings(max_examples=400, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(payloads, st.integers(0, 10_000), st.binary(max_size=3), st.integers(0, 3))
 def test_a_damaged_body_is_read_or_refused_with_a_sentence_and_nothing_else(
     payload: dict[str, Any], place: int, put_in: bytes, cut: int

@@ -270,6 +270,7 @@ def test_a_senders_own_id_is_the_identity_where_there_is_one() -> None:
     one, other = read(payload(BACK), webhook_id="msg_1"), read(payload(BACK), webhook_id="msg_2")
     assert one.identity != other.identity
     assert one.identity == read(payload(BACK, count_on_hand=1), webhook_id="msg_1").identity
+    assert read(payload(BACK), webhook_id="") == read(payload(BACK))
     assert not one.superseded  # its name is its own, so an older one is a repeat as well
 
 
@@ -386,7 +387,7 @@ def test_what_is_joined_survives_odd_payloads() -> None:
             assert chord.teaches(type, body) == {}
 
 
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=80, deadline=None, derandomize=True)
 @given(st.sampled_from(sorted(EVENT_TYPES)), st.data())
 def test_any_json_in_any_field_is_read(type: str, data: st.DataObject) -> None:
     anything = st.recursive(
@@ -422,7 +423,7 @@ TOKENS = [
 ]  # fmt: skip
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@settings(max_examples=250, deadline=None, derandomize=True)
 @given(
     st.sampled_from(sorted(EVENT_TYPES)),
     st.lists(st.tuples(st.floats(0, 1), st.sampled_from(TOKENS), st.integers(0, 5)), min_size=1, max_size=4),

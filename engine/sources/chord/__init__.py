@@ -169,7 +169,7 @@ def _reading(kind: _Kind, about: Any, body: bytes, headers: Mapping[str, str], n
         subject=_subject(kind.object, about.number, about.id) or _unnamed(kind.object, identity),
         identity=identity,
         window=kind.window,
-        superseded=kind.superseded and ID_HEADER not in headers,
+        superseded=kind.superseded and not headers.get(ID_HEADER),
         updated_at=_microseconds(about.updated_at),
         aliases=_shipments(about) if kind.object == "order" else (),
         note=note,
@@ -236,8 +236,8 @@ def _loosely(payload: Mapping[str, Any]) -> _Body:
 
 def _identity(type: str, dated: tuple[Any, ...], body: bytes, headers: Mapping[str, str]) -> bytes:
     """What a repeat shares: the sender's own id, else the fields that date what happened, else the content."""
-    if ID_HEADER in headers:
-        return sha256(_encode(("chord", type, "id", headers[ID_HEADER]))).digest()
+    if id := headers.get(ID_HEADER):
+        return sha256(_encode(("chord", type, "id", id))).digest()
     if dated and None not in dated and "" not in dated:
         return sha256(_encode(("chord", type, "dated", dated))).digest()
     return sha256(_encode(("chord", type, "content")) + canonical(parse(body))).digest()
