@@ -7,10 +7,10 @@ import hashlib
 import html
 import re
 from collections.abc import Iterator, Mapping
-from email.headerregistry import Address
+from email import message_from_string
+from email.header import Header
 from email.message import EmailMessage
-from email.parser import BytesParser
-from email.utils import format_datetime
+from email.utils import format_datetime, getaddresses
 from html.parser import HTMLParser
 from typing import Any, ClassVar
 
@@ -39,6 +39,7 @@ from engine.model import Gap
 RECIPIENTS = ("to", "cc", "bcc")
 SUBJECT_LIMIT = 250
 HEADER_LIMIT = 900
+_QUOTED_NAME = 60
 HEADERS = (
     "Auto-Submitted", "Importance", "In-Reply-To", "List-Help", "List-Id", "List-Unsubscribe",
     "List-Unsubscribe-Post", "Precedence", "Priority", "References", "Sensitivity",
@@ -250,46 +251,73 @@ def _envelope(request: Mapping[str, Any]) -> list[str]:
 def build(request: Mapping[str, Any], sender: Mailbox, key: str, date: str) -> bytes:
     """The mail as bytes. Raises `DeliveryError` if it would not read back with the headers that it was given.
 
-    `key` makes the Message-ID, so that it is the same on every try.
+    `key` makes the Message-ID, so that it is the same on every try. The headers are written here: the library's own
+    writing of them loses the quotes of a long name, which turns a comma in it into another recipient.
     """
-    people = {name: [Mailbox.read(text) for text in request[name]] for name in ("to", "cc", "reply_to")}
-    shown = [sender, *(mailbox for some in people.values() for mailbox in some)]
-    message = EmailMessage(_policy(utf8=not all(mailbox.local.isascii() for mailbox in shown)))
-    message["From"] = _address(sender)
-    for header, name in (("To", "to"), ("Cc", "cc"), ("Reply-To", "reply_to")):
-        if people[name]:
-            message[header] = [_address(mailbox) for mailbox in people[name]]
-    message["Subject"] = header_text(request["subject"])
-    message["Date"] = date
-    message["Message-ID"] = f"<{hashlib.sha256(key.encode()).hexdigest()[:32]}@{sender.domain}>"
-    for name, text in {"Auto-Submitted": "auto-generated", **request["headers"]}.items():
-        if _allowed(name):
-            message[name] = header_text(text)
-    message.set_content(_body(request["text"] or text_of(request["html"])))
-    if request["html"]:
-        message.add_alternative(_body(request["html"]), subtype="html")
-    return _proved(message)
+    people = {
+        header: [Mailbox.read(text) for text in request[name]]
+        for header, name in (("To", "to"), ("Cc", "cc"), ("Reply-To", "reply_to"))
+        if request[name]
+    }
+    headers = {
+        header: ",\r\n ".join(map(written, some)) for header, some in {"From": [sender], **people}.items()
+    }
+    headers["Subject"] = encoded("Subject", request["subject"])
+    headers["Date"] = date
+    headers["Message-ID"] = f"<{hashlib.sha256(key.encode()).hexdigest()[:32]}@{sender.domain}>"
+    own = {name: text for name, text in request["headers"].items() if _allowed(name)}
+    headers |= {
+        name: encoded(name, text) for name, text in {"Auto-Submitted": "auto-generated", **own}.items()
+    }
+    head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    raw = head.encode() + _content(request["text"] or text_of(request["html"]), request["html"])
+    return _proved(raw, list(headers), people)
 
 
-def _policy(*, utf8: bool) -> email.policy.EmailPolicy[EmailMessage]:
-    """How the mail is written: seven bits everywhere, but for an address beyond ASCII, which needs SMTPUTF8."""
-    return email.policy.SMTP.clone(cte_type="7bit", utf8=utf8)
-
-
-def _address(mailbox: Mailbox) -> Address:
-    return Address(header_text(mailbox.name), mailbox.local, mailbox.domain)
+def _content(text: str, page: str) -> bytes:
+    """The body with the headers that describe it, in seven bits throughout."""
+    content = EmailMessage(email.policy.SMTP.clone(cte_type="7bit"))
+    content.set_content(_body(text))
+    if page:
+        content.add_alternative(_body(page), subtype="html")
+    return content.as_bytes()
 
 
 def _body(text: str) -> str:
     return printable(text.replace("\r\n", "\n").replace("\r", "\n")).rstrip("\n") + "\n"
 
 
-def _proved(message: EmailMessage) -> bytes:
-    """The bytes, if a reader finds in them exactly the headers that were set."""
-    raw = message.as_bytes()
-    read = BytesParser(policy=email.policy.compat32).parsebytes(raw)
-    if [name.casefold() for name in read] != [name.casefold() for name in message]:
-        text = "The mail cannot be sent safely: a value would have added a header to it"
+def encoded(name: str, text: str) -> str:
+    """A text as the value of a header; beyond ASCII all of it is encoded, so that no part can pose as such.
+
+    An ASCII one is not folded: with its limit here it stays below the 998 letters that a line may have.
+    """
+    text = header_text(text)
+    return text if text.isascii() else Header(text, "utf-8", header_name=name).encode(linesep="\r\n")
+
+
+def written(mailbox: Mailbox) -> str:
+    """A mailbox as it stands in a header: a short plain name in quotes, any other encoded."""
+    name = header_text(mailbox.name)
+    if not name:
+        return mailbox.envelope
+    if name.isascii() and len(name) <= _QUOTED_NAME:
+        shown = '"' + name.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    else:
+        shown = Header(name, "utf-8").encode(linesep="\r\n")
+    return f"{shown} <{mailbox.envelope}>"
+
+
+def _proved(raw: bytes, names: list[str], people: Mapping[str, list[Mailbox]]) -> bytes:
+    """The bytes, if a reader finds in them exactly the headers and the people that were set."""
+    read = message_from_string(raw.decode())
+    described = ["content-type", "content-transfer-encoding", "mime-version"]
+    found = [name.casefold() for name in read]
+    same = [name for name in found if name not in described] == [name.casefold() for name in names]
+    for header, some in people.items():
+        same &= [address for _, address in getaddresses([read[header]])] == [one.envelope for one in some]
+    if not same:
+        text = "The mail cannot be sent safely: a value would have added a header or a recipient to it"
         raise DeliveryError(text, "permanent")
     return raw
 

@@ -226,9 +226,14 @@ class Slack(Action):
         if name in known or facts.get("token"):
             return
         near = next(iter(nearest(name, known)), None)
-        told = f"Nearest: {near}" if near else "Write it into shopbell.yaml under `connections`, `slack`"
-        message = f'no Slack connection is called "{name}", and none called "default" has a token to choose a channel.'
-        problems.error(place, f"{message} {told}", f"channel: {near}" if near else "")
+        remedy = (
+            f"Nearest: {near}"
+            if near
+            else "Write it into shopbell.yaml under `connections`, `slack`, or give the connection default a token, "
+            "with which a message can go to any channel"
+        )
+        hint = f"channel: {near}" if near else ""
+        problems.error(place, f'no Slack connection is called "{name}". {remedy}', hint)
 
     def check_connection(self, settings: Mapping[str, FieldValue], mark: Mark, problems: Problems) -> None:
         """A connection has either a webhook or a token."""

@@ -99,9 +99,10 @@ def test_whatever_stands_in_a_request_the_set_of_headers_is_the_same(
 
 
 def test_a_mail_whose_headers_do_not_read_back_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(EmailMessage, "as_bytes", lambda self: b"Subject: x\r\nBcc: spy@evil.test\r\n\r\nhi")
+    monkeypatch.setattr("engine.actions.email.header_text", lambda text: text)
+    monkeypatch.setattr("engine.actions.email.encoded", lambda name, text: text)
     with pytest.raises(DeliveryError, match="would have added a header") as caught:
-        build(request(), SHOP, "key-1", DATE)
+        build(request(subject="x\r\nBcc: spy@evil.test"), SHOP, "key-1", DATE)
     assert caught.value.kind == "permanent"
 
 
