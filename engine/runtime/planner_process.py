@@ -1,24 +1,22 @@
-"""The planner process: judges events beside the process that owns the store, and can reach nothing.
+"""The planner process as its owner sees it: started, handed rules and events, and ended when it hangs.
 
-It has no store, no network, no secrets and no environment, a memory limit, and a deadline for each batch. Whoever
-talks to it kills and restarts it when it hangs or dies, so a rule can delay no acknowledgement.
+Rules are judged there, beside the process that owns the record: without it, without network, secrets or environment,
+under a limit of memory and a deadline. So a rule can delay no acknowledgement and reach nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
-import signal
-import struct
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Sequence
 from datetime import datetime
-from typing import BinaryIO
 
-from engine import actions, sources
-from engine.model import Event, Memory
+from msgspec import MsgspecError
+
 from engine.rulebook.book import Rulebook
 from engine.rulebook.frames import (
     Job,
@@ -29,32 +27,145 @@ from engine.rulebook.frames import (
     Reply,
     Request,
     ShopFacts,
-    Verdict,
     decode_reply,
-    decode_request,
-    destinations_of,
     encode,
-    verdict_of,
 )
-from engine.rulebook.loader import Language, Loader
-from engine.rulebook.planner import plan
-from engine.sources.body import parse
+from engine.runtime.planner_child import LENGTH
 
-MEMORY_LIMIT = 1 << 30
-"""Bytes of address space that planning may take."""
+log = logging.getLogger("shopbell.planner")
 
 DEADLINE = 10.0
 """Seconds that one batch of events may take."""
 
-_LENGTH = struct.Struct(">I")
+STARTING = 3
+"""So many times the deadline may the process take to start and take the rules in."""
+
+DEADLINE_FOR_A_RULE = 0.1
+"""Seconds more for that with each rule."""
+
+BOOT = "import sys; sys.path[:] = sys.argv[1:]; from engine.runtime.planner_child import main; main()"
+"""What the process runs: it ignores the environment and the user's own folders, so it is told where its parts are."""
+
+NEEDED = ("SYSTEMROOT", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+"""All of the environment that gets there, for the interpreter itself; no secret does."""
+
+LOGGED = 20
+"""Lines that one process may have logged."""
 
 
 class PlannerDied(Exception):
-    """The planner process ended or hung over a batch; its text says which, for the record."""
+    """The process ended or hung over a batch of events; its text says which, for the record."""
 
 
-def _load(book: Rulebook) -> Load:
-    """What the planner process is handed for a rulebook: its texts, and facts without secrets."""
+class PlannerUnready(Exception):
+    """The process cannot be started or does not take the rules: no event is to blame. Its text says what happened."""
+
+
+class PlannerProcess:
+    """Starts the process, hands over rules and events, and starts it anew when it dies. One question at a time."""
+
+    def __init__(self, deadline: float = DEADLINE, command: Sequence[str] | None = None) -> None:
+        self._deadline = deadline
+        self._command = command or (sys.executable, "-I", "-B", "-c", BOOT, *_parts())
+        self._process: Process | None = None
+        self._turn = asyncio.Lock()
+        self._loaded: Rulebook | None = None
+        self._log: asyncio.Task[None] | None = None
+        self.restarts = -1
+
+    @property
+    def pid(self) -> int | None:
+        """The process now planning, if there is one."""
+        return self._process.pid if self._process and self._process.returncode is None else None
+
+    async def warm(self, book: Rulebook) -> None:
+        """Have it running with these rules, which costs nothing where it does. Raises `PlannerUnready`."""
+        async with self._turn:
+            await self._prepare(book)
+
+    async def judge(self, book: Rulebook, jobs: list[Job], now: datetime) -> Judged:
+        """The verdicts of a rulebook on a batch of events. Raises `PlannerDied` when none came in time."""
+        async with self._turn:
+            await self._prepare(book)
+            try:
+                reply = await self._ask(Judge(jobs, now), self._deadline)
+            except TimeoutError:
+                raise PlannerDied(f"judging it took more than {self._deadline:g} seconds") from None
+            except (EOFError, OSError, MsgspecError):
+                raise PlannerDied("judging it ended the planner process") from None
+            if not isinstance(reply, Judged) or [one.id for one in reply.verdicts] != [
+                job.id for job in jobs
+            ]:
+                await self.stop()
+                raise PlannerDied("the planner process gave no answer to what was asked")
+            return reply
+
+    async def stop(self) -> None:
+        """End the process."""
+        process, self._process, self._loaded = self._process, None, None
+        if process is None:
+            return
+        with contextlib.suppress(ProcessLookupError):  # it may have ended by itself just now
+            process.kill()
+        await process.wait()
+        if self._log is not None:
+            await self._log
+
+    async def _prepare(self, book: Rulebook) -> None:
+        try:
+            if self.pid is None:
+                await self._start()
+            if self._loaded is not book:
+                await self._load(book)
+        except (EOFError, OSError, MsgspecError) as reason:
+            raise PlannerUnready(f"the planner process ended before it was ready ({reason})") from None
+
+    async def _start(self) -> None:
+        await self.stop()
+        environment = {name: os.environ[name] for name in NEEDED if name in os.environ}
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env={**environment, "LANG": "C.UTF-8"}
+        )
+        self._log = asyncio.create_task(_log(self._process))
+        self.restarts += 1
+
+    async def _load(self, book: Rulebook) -> None:
+        deadline = STARTING * self._deadline + DEADLINE_FOR_A_RULE * len(book.texts)
+        try:
+            reply = await self._ask(_load_of(book), deadline)
+        except TimeoutError:
+            raise PlannerUnready(f"the rules were not taken in within {deadline:.0f} seconds") from None
+        if not isinstance(reply, Loaded):
+            await self.stop()
+            raise PlannerUnready("the planner process gave no answer to what was asked")
+        self._loaded = book
+
+    async def _ask(self, request: Request, deadline: float) -> Reply:
+        try:
+            async with asyncio.timeout(deadline):
+                return await self._exchange(request)
+        except BaseException:
+            await self.stop()  # half an exchange would answer the next question with this one's reply
+            raise
+
+    async def _exchange(self, request: Request) -> Reply:
+        process = self._process
+        if process is None or process.stdin is None or process.stdout is None:
+            raise BrokenPipeError("it was ended")
+        frame = encode(request)
+        process.stdin.write(LENGTH.pack(len(frame)) + frame)
+        await process.stdin.drain()
+        (length,) = LENGTH.unpack(await process.stdout.readexactly(LENGTH.size))
+        return decode_reply(await process.stdout.readexactly(length))
+
+
+def _parts() -> list[str]:
+    """Where this process finds its own modules, as places that hold wherever another is started."""
+    return [os.path.abspath(path) for path in sys.path]
+
+
+def _load_of(book: Rulebook) -> Load:
+    """What is handed over of a rulebook: its texts, and facts without secrets."""
     by_kind = {
         kind: {name: dict(facts) for name, facts in named.items()}
         for kind, named in book.destinations.by_kind.items()
@@ -62,192 +173,11 @@ def _load(book: Rulebook) -> Load:
     return Load(dict(book.texts), ShopFacts.of(book.shop), by_kind, book.destinations.known)
 
 
-class PlannerProcess:
-    """The parent's end: starts the process, hands over rules and events, and restarts it when it dies."""
-
-    def __init__(self, deadline: float = DEADLINE, command: Sequence[str] | None = None) -> None:
-        self._deadline = deadline
-        self._command = command or (sys.executable, "-I", "-B", "-m", "engine.runtime.planner_process")
-        self._process: Process | None = None
-        self._turn = asyncio.Lock()
-        self._loaded: Rulebook | None = None
-        self.restarts = -1
-
-    @property
-    def pid(self) -> int | None:
-        """The process now planning, if there is one."""
-        return self._process.pid if self._process else None
-
-    async def judge(self, book: Rulebook, jobs: list[Job], now: datetime) -> Judged:
-        """The verdicts of a rulebook on a batch of events. Raises `PlannerDied` when none came in time."""
-        async with self._turn:
-            await self._ready(book)
-            reply = await self._ask(Judge(jobs, now), self._deadline)
-            if not isinstance(reply, Judged):
-                raise PlannerDied("the planner gave an answer to another question")
-            return reply
-
-    async def warm(self, book: Rulebook) -> None:
-        """Start it and hand over the rules now, so that the first event does not wait for that."""
-        async with self._turn:
-            await self._ready(book)
-
-    async def stop(self) -> None:
-        """End the process."""
-        process, self._process = self._process, None
-        if process is not None and process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):  # it may have ended by itself just now
-                process.kill()
-            await process.wait()
-
-    async def _ready(self, book: Rulebook) -> None:
-        if self._process is None or self._process.returncode is not None:
-            await self._start()
-        if self._loaded is not book:
-            await self._ask(_load(book), self._deadline * 6)
-            self._loaded = book
-
-    async def _start(self) -> None:
-        # An empty environment but for what the interpreter needs to find its parts: no secret gets there.
-        keep = {name: os.environ[name] for name in ("SYSTEMROOT", "PYTHONHOME") if name in os.environ}
-        self._process = await asyncio.create_subprocess_exec(
-            *self._command, stdin=PIPE, stdout=PIPE, env={**keep, "LANG": "C.UTF-8"}
-        )
-        self._loaded = None
-        self.restarts += 1
-
-    async def _ask(self, request: Request, deadline: float) -> Reply:
-        try:
-            async with asyncio.timeout(deadline):
-                return await self._exchange(request)
-        except TimeoutError:
-            await self.stop()
-            raise PlannerDied(f"judging it took more than {deadline:g} seconds") from None
-        except (asyncio.IncompleteReadError, ConnectionError):
-            await self.stop()
-            raise PlannerDied("judging it ended the planner process") from None
-        except BaseException:
-            await self.stop()  # half an exchange would answer the next question with this one's reply
-            raise
-
-    async def _exchange(self, request: Request) -> Reply:
-        process = self._process
-        assert process is not None  # noqa: S101  # `_ready` has started it
-        assert process.stdin is not None  # noqa: S101
-        assert process.stdout is not None  # noqa: S101
-        frame = encode(request)
-        process.stdin.write(_LENGTH.pack(len(frame)) + frame)
-        await process.stdin.drain()
-        (length,) = _LENGTH.unpack(await process.stdout.readexactly(_LENGTH.size))
-        return decode_reply(await process.stdout.readexactly(length))
-
-
-class Planner:
-    """The child's end: a rulebook and the answers to what is asked."""
-
-    def __init__(self) -> None:
-        self._loader: Loader | None = None
-        self._language: Language | None = None
-        self._book: Rulebook | None = None
-
-    def answer(self, request: Request) -> Reply:
-        """Take new rules, or judge events."""
-        if isinstance(request, Load):
-            return self._take(request)
-        return self._judge(request)
-
-    def _take(self, load: Load) -> Loaded:
-        language = Language(sources.found(), actions.found(), load.shop.shop(), destinations_of(load))
-        if self._loader is None or self._language != language:
-            self._loader, self._language = Loader(language), language
-        self._book = self._loader.load(load.texts)
-        _ = self._book.index
-        return Loaded(self._book.hash, len(self._book.rules))
-
-    def _judge(self, request: Judge) -> Judged:
-        book = self._book
-        if book is None:
-            raise RuntimeError("asked to judge before any rules were handed over")
-        return Judged(book.hash, [judge_one(job, book, request.now) for job in request.jobs])
-
-
-def event_of(job: Job) -> Event:
-    """The event of a job, its body read exactly."""
-    return Event(
-        job.id, job.source, job.type, job.subject, parse(job.body), job.received_at, job.identity, job.late
-    )
-
-
-def memory_of(job: Job) -> Memory:
-    """What a job says of the past."""
-    return Memory(
-        before=parse(job.before) if job.before is not None else None,
-        order=parse(job.order) if job.order is not None else None,
-        products=job.products,
-    )
-
-
-def judge_one(job: Job, book: Rulebook, now: datetime) -> Verdict:
-    """The verdict on one event; whatever goes wrong with it is said in its place and hurts no other."""
-    try:
-        event = event_of(job)
-        source = book.sources.get(job.source)
-        teaches = source.teaches(job.type, event.payload) if source else {}
-        return verdict_of(event, plan(event, book, memory_of(job), now), teaches)
-    except MemoryError:
-        return Verdict(job.id, error="judging it took more memory than a rule may have")
-    except Exception as error:  # one event's fault must not take the batch with it: it is set aside with this
-        return Verdict(job.id, error=f"judging it failed: {type(error).__name__}: {error}"[:500])
-
-
-def main() -> None:
-    """Serve requests on standard input until it closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends us
-    read, write = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # nothing that prints may get between the frames
-    planner = Planner()
-    _limit()
-    while (request := _receive(read)) is not None:
-        frame = encode(planner.answer(request))
-        write.write(_LENGTH.pack(len(frame)) + frame)
-        write.flush()
-
-
-def _receive(stream: BinaryIO) -> Request | None:
-    head = stream.read(_LENGTH.size)
-    if len(head) < _LENGTH.size:
-        return None
-    return decode_request(stream.read(_LENGTH.unpack(head)[0]))
-
-
-def _limit() -> None:
-    """Give up what planning never needs: much memory, the network, other programs, writing files."""
-    with contextlib.suppress(ImportError):  # not on Windows: the deadline still holds there
-        import resource
-
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY_LIMIT, MEMORY_LIMIT))
-        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    sys.addaudithook(_refuse)
-
-
-_REFUSED = (
-    "socket.",
-    "subprocess.",
-    "os.exec",
-    "os.system",
-    "os.fork",
-    "os.posix_spawn",
-    "os.kill",
-    "shutil.",
-)
-
-
-def _refuse(event: str, args: tuple[object, ...]) -> None:
-    if event.startswith(_REFUSED):
-        raise PermissionError(f"planning may not do this: {event}")
-    if event == "open" and isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
-        raise PermissionError("planning may not write files")
-
-
-if __name__ == "__main__":
-    main()
+async def _log(process: Process) -> None:
+    """Log what the process says of itself on standard error, up to a bound; read on beyond it, so that it never waits."""
+    assert process.stderr is not None  # noqa: S101  # it was asked for
+    room = LOGGED
+    while said := await process.stderr.read(4096):
+        for line in said.decode("utf-8", "replace").splitlines()[:room]:
+            log.warning("planner process %d: %s", process.pid, line)
+            room -= 1
