@@ -15,15 +15,15 @@ from typing import TYPE_CHECKING, Final
 
 from engine.language.amount import Amount, read_amount
 from engine.language.condition import Condition, Leaf
-from engine.language.judging import FormulaCondition, Group, Items
+from engine.language.conditions.judging import FormulaCondition, Group, Items
+from engine.language.conditions.operands import EXACT, TEXT, AmountOperand, MomentOperand, Wanted
 from engine.language.moment import read_moment
 from engine.language.node import ScalarNode
-from engine.language.operands import EXACT, TEXT, AmountOperand, MomentOperand, Wanted
 from engine.language.path import Path
+from engine.language.paths.walking import FilterUse
 from engine.language.plain import cut, one_line
 from engine.language.problem import Mark, Problems
 from engine.language.template import Read, Template, compile_template
-from engine.language.walking import FilterUse
 from engine.language.words import listing, nearest, normal_key, write_value
 from engine.rulebook.rehearsal import COLLECTING, rehearse
 from engine.rulebook.rule import Rule
@@ -236,13 +236,12 @@ def _example(value: object) -> str:
 
 
 def _events_with(context: Context, path: str) -> list[str]:
-    others = (name for name in context.language.event_types if name not in context.rule.events)
-    return [name for name in others if _is_field_of(context.language, name, path)]
-
-
-def _is_field_of(language: Language, event: str, path: str) -> bool:
-    info = language.shape(frozenset({event})).field(path)
-    return info is not None and info.path in language.event_types[event].fields
+    """The events that carry a field themselves, else those beside which it is known."""
+    known = context.language.event_types
+    others = [name for name in known if name not in context.rule.events]
+    shapes = {name: context.language.shape(frozenset({name})).field(path) for name in others}
+    carry = [name for name, info in shapes.items() if info is not None and info.path in known[name].fields]
+    return carry or [name for name, info in shapes.items() if info is not None]
 
 
 @check

@@ -23,11 +23,11 @@ MOST_ALONE: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """What a message is filled in from, in words when that is so, and whether fields were left empty for it."""
+    """What a message is filled in from, in words when that is so, and the one field that was left empty for it."""
 
     scope: Scope
     when: str
-    emptied: bool = True
+    field: str = ""
 
 
 def rehearse(rule: Rule, language: Language, nullable: Iterable[str], problems: Problems) -> None:
@@ -47,9 +47,9 @@ def _attempts(rule: Rule, language: Language, nullable: list[str]) -> Iterator[_
     for name in sorted(rule.events):
         sample = language.samples[name]
         known = [path for path in nullable if path.partition(".")[0] in sample.scope.root]
-        yield _Attempt(_for_rule(rule, sample.scope), f"with the sample of {name}", emptied=False)
+        yield _Attempt(_for_rule(rule, sample.scope), f"with the sample of {name}")
         for path in known[:MOST_ALONE]:
-            yield _Attempt(_for_rule(rule, sample.without([path])), f"where {path} is empty")
+            yield _Attempt(_for_rule(rule, sample.without([path])), f"where {path} is empty", path)
         if len(known) > 1:
             yield _Attempt(_for_rule(rule, sample.without(known)), "where several fields are empty")
 
@@ -75,29 +75,33 @@ class _Rehearsal:
     def run(self, attempts: Iterable[_Attempt]) -> None:
         told: set[tuple[int, str]] = set()
         for attempt in attempts:
-            for gap in self._gaps(attempt.scope):
+            for gap, blocked in self._gaps(attempt.scope):
                 if (gap.line, gap.expression) not in told:
                     told.add((gap.line, gap.expression))
-                    self._tell(gap, attempt)
+                    self._tell(gap, blocked, attempt)
 
-    def _gaps(self, scope: Scope) -> tuple[Gap, ...]:
+    def _gaps(self, scope: Scope) -> tuple[tuple[Gap, bool], ...]:
+        """Each gap, and whether nothing can be sent because of it."""
         try:
             rendered = self.spec.action.render(self.spec.values, scope, self.language.destinations)
         except Exception:  # one message that nobody foresaw must not keep all other rules from being loaded
             message = f"this {self.spec.word} cannot be filled in. Write it in a simpler way"
             self.problems.error(self.spec.mark, message)
             return ()
-        return tuple(gap for one in rendered for gap in one.gaps)
+        return tuple((gap, one.blocked) for one in rendered for gap in one.gaps)
 
-    def _tell(self, gap: Gap, attempt: _Attempt) -> None:
+    def _tell(self, gap: Gap, blocked: bool, attempt: _Attempt) -> None:
         mark = self._mark(gap)
         if any((one.line, one.column) == (mark.line, mark.column) for one in self.problems.found):
             return
-        held = self.spec.action.on_gap_for(self.spec.values) == "hold"
-        then = f"`{self.spec.word}` waits for a person" if held else "the text shows [?]"
-        what = f"`{gap.expression}` cannot be filled in and " if gap.expression else ""
-        hint = _remedy(gap.expression, held) if attempt.emptied else ""
-        self.problems.warning(mark, f"{attempt.when}, {what}{then}: {gap.because}", hint)
+        if blocked:
+            what = f"`{self.spec.word}` cannot be sent"
+        elif self.spec.action.on_gap_for(self.spec.values) == "hold":
+            what = f"`{gap.expression}` cannot be filled in and `{self.spec.word}` waits for a person"
+        else:
+            what = f"`{gap.expression}` cannot be filled in and the text shows [?]"
+        hint = _remedy(gap.expression, attempt.field, blocked)
+        self.problems.warning(mark, f"{attempt.when}, {what}: {gap.because}", hint)
 
     def _mark(self, gap: Gap) -> Mark:
         """The place of the field that the gap is about, else its line."""
@@ -111,11 +115,12 @@ class _Rehearsal:
         return next((read.mark for read in reads), Mark(gap.line or self.spec.mark.line, 1))
 
 
-def _remedy(expression: str, held: bool) -> str:
-    """What to write where the expression begins with a plain field: what it needs around it, or a condition."""
-    field, _, rest = expression.partition(" ")
-    if not field.replace(".", "").replace("_", "").isalnum():
+def _remedy(expression: str, field: str, blocked: bool) -> str:
+    """What to write for a field that may be empty: a condition on it, a default, or an `if` around the expression."""
+    if not field or "[" in field:
         return ""
-    if rest:
-        return f"{{% if {field} %}}{{{{ {expression} }}}}{{% endif %}}"
-    return f"if:\n  {field}: present" if held else f"{{{{ {field} or '…' }}}}"
+    if blocked:
+        return f"if:\n  {field}: present"
+    if expression == field:
+        return f"{{{{ {field} or '…' }}}}"
+    return f"{{% if {field} %}}{{{{ {expression} }}}}{{% endif %}}" if expression.startswith(field) else ""
