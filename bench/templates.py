@@ -14,12 +14,12 @@ from time import perf_counter
 
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from engine.language.filters import FILTERS
 from engine.language.node import ScalarNode
 from engine.language.problem import Mark, Problems
 from engine.language.scope import Scope
 from engine.language.template import PLAIN, compile_template
-from engine.language.template_run import Run, Use
+from engine.language.templates.filters import FILTERS
+from engine.language.templates.run import Run, Use
 
 MESSAGE = """\
 *{{ order.number }}* for {{ order.total | money }}

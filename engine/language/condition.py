@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal, cast
 
-from engine.language.judging import (
+from engine.language.conditions.judging import (
     QUANTIFIERS,
     Condition,
     FormulaCondition,
@@ -19,11 +19,16 @@ from engine.language.judging import (
     Verdict,
     sentence,
 )
+from engine.language.conditions.operands import AMOUNT, RANGE, OperandError, Wanted, part
+from engine.language.conditions.phrases import (
+    comparison_called,
+    comparison_meant,
+    comparison_said,
+    nearest_word,
+)
 from engine.language.node import Entry, MappingNode, Node, ScalarNode, SequenceNode
-from engine.language.operands import AMOUNT, RANGE, OperandError, Wanted, part
 from engine.language.operators import COMPARISONS, Comparison, equality_keys
 from engine.language.path import Path, PathError, Step, parse_path
-from engine.language.phrases import comparison_called, comparison_meant, comparison_said, nearest_word
 from engine.language.plain import one_line
 from engine.language.problem import Mark, Problems
 from engine.language.words import nearest, normal_key

@@ -14,12 +14,12 @@ from typing import Any, NoReturn, cast
 
 import yaml
 
-from engine.language.blocks import check_blocks
-from engine.language.lines import indent_of
-from engine.language.mend import MOST_SLIPS, mend
 from engine.language.node import Entry, MappingNode, Node, ScalarNode, SequenceNode, Style
-from engine.language.page import Page
 from engine.language.problem import Mark, Problems
+from engine.language.slips.blocks import check_blocks
+from engine.language.slips.lines import indent_of
+from engine.language.slips.mend import MOST_SLIPS, mend
+from engine.language.slips.page import Page
 from engine.language.words import quoted
 
 MAX_BYTES = 256 * 1024

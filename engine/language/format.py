@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from engine.language.conditions.phrases import comparison_called
 from engine.language.document import read_document, read_source
-from engine.language.lines import Line, indent_of
 from engine.language.node import Entry, MappingNode, Node, ScalarNode, SequenceNode
-from engine.language.page import CONDITIONS, Level, Page
-from engine.language.phrases import comparison_called
 from engine.language.problem import Mark, Problems
+from engine.language.slips.lines import Line, indent_of
+from engine.language.slips.page import CONDITIONS, Level, Page
 from engine.language.words import RULE_SETTINGS, normal_key
 
 STEP = 2

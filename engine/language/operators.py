@@ -23,9 +23,7 @@ from decimal import Decimal
 from typing import Any, Final, TypeAlias
 
 from engine.language.amount import Amount, read_amount
-from engine.language.moment import local_day, read_day, read_moment
-from engine.language.node import ScalarNode
-from engine.language.operands import (
+from engine.language.conditions.operands import (
     AMOUNT,
     DURATION,
     EARLIER,
@@ -48,6 +46,8 @@ from engine.language.operands import (
     is_nothing,
     number_text,
 )
+from engine.language.moment import local_day, read_day, read_moment
+from engine.language.node import ScalarNode
 from engine.language.pattern import Pattern
 from engine.language.scope import Scope
 from engine.language.words import normal_key

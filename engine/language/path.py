@@ -17,10 +17,10 @@ from jsonpath_ng.exceptions import JSONPathError as ExtensionError
 from jsonpath_ng.ext.string import DefintionInvalid
 
 from engine.language.amount import read_amount
-from engine.language.extended_path import compile_extended
+from engine.language.paths.extended import compile_extended
+from engine.language.paths.standard import compile_standard
+from engine.language.paths.walking import Comparing, Compiled, FilterUse, Refused, TooMuchWork
 from engine.language.pattern import PatternError
-from engine.language.standard_path import compile_standard
-from engine.language.walking import Comparing, Compiled, FilterUse, Refused, TooMuchWork
 
 MOST_STEPS: Final = 12
 MOST_RESULTS: Final = 1000

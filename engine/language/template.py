@@ -13,16 +13,16 @@ from typing import Any, Final
 from jinja2 import nodes
 
 from engine.language.amount import Amount
-from engine.language.guard import MOST_SOURCE_LETTERS, check_tree
 from engine.language.node import ScalarNode
 from engine.language.problem import Mark, Problems
 from engine.language.scope import Scope
-from engine.language.template_code import SOFT, Code, Soft, Write
-from engine.language.template_expressions import Expressions
-from engine.language.template_faults import TemplateFault
-from engine.language.template_reads import Read, reads_of
-from engine.language.template_run import BROKEN, HOLE, Evaluate, Run
-from engine.language.template_syntax import (
+from engine.language.templates.code import SOFT, Code, Soft, Write
+from engine.language.templates.expressions import Expressions
+from engine.language.templates.faults import TemplateFault
+from engine.language.templates.guard import MOST_SOURCE_LETTERS, check_tree
+from engine.language.templates.reads import Read, reads_of
+from engine.language.templates.run import BROKEN, HOLE, Evaluate, Run
+from engine.language.templates.syntax import (
     Places,
     Source,
     Span,
@@ -30,7 +30,7 @@ from engine.language.template_syntax import (
     read_template,
     single_braces,
 )
-from engine.language.template_values import (
+from engine.language.templates.values import (
     PLAIN,
     Joined,
     Link,

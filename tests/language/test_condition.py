@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.language.condition import Condition, Leaf, Verdict, equality_keys, read_conditions
+from engine.language.conditions.judging import Items, all_of, any_of, every_one_of, none_of
 from engine.language.document import read_document
-from engine.language.judging import Items, all_of, any_of, every_one_of, none_of
 from engine.language.problem import Problem, Problems
 from engine.language.scope import Scope, Shop
 from engine.model import Answer

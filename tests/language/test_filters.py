@@ -10,13 +10,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from engine.language.filters import FILTERS
 from engine.language.node import ScalarNode
 from engine.language.problem import Mark, Problems
 from engine.language.scope import Scope, Shop
 from engine.language.template import compile_template
-from engine.language.template_helpers import Helper
-from engine.language.template_tests import TESTS
+from engine.language.templates.filters import FILTERS
+from engine.language.templates.helpers import Helper
+from engine.language.templates.tests import TESTS
 
 NOW = datetime(2026, 11, 25, 17, 0, tzinfo=UTC)
 SHOP = Shop(timezone=ZoneInfo("America/New_York"), currency="USD", locale="en_US")

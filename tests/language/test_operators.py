@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.language import phrases
 from engine.language.condition import Leaf, equality_keys, read_conditions
+from engine.language.conditions import phrases
+from engine.language.conditions.operands import TEXT
 from engine.language.document import read_document
-from engine.language.operands import TEXT
 from engine.language.operators import COMPARISONS, comparison
 from engine.language.problem import Problems
 from engine.language.scope import Scope, Shop

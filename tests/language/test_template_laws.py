@@ -12,12 +12,12 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from engine.language.filters import FILTERS
 from engine.language.node import ScalarNode
 from engine.language.problem import Mark, Problems
 from engine.language.scope import Scope
 from engine.language.template import PLAIN, Target, Template, compile_template
-from engine.language.template_tests import TESTS
+from engine.language.templates.filters import FILTERS
+from engine.language.templates.tests import TESTS
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 LAW = settings(max_examples=100, deadline=None, derandomize=True)

@@ -8,12 +8,12 @@ from typing import Any, Final
 
 from jinja2 import nodes
 
-from engine.language import template_operators as operators
-from engine.language.filters import FILTERS
-from engine.language.template_lookup import Step, chain, from_root, from_value, name_of, path_text, stepped
-from engine.language.template_run import UNSET, Evaluate, Run, Use
-from engine.language.template_tests import TESTS
-from engine.language.template_values import (
+from engine.language.templates import operators
+from engine.language.templates.filters import FILTERS
+from engine.language.templates.lookup import Step, chain, from_root, from_value, name_of, path_text, stepped
+from engine.language.templates.run import UNSET, Evaluate, Run, Use
+from engine.language.templates.tests import TESTS
+from engine.language.templates.values import (
     LOOP_FIELDS,
     MOST_VALUE_LETTERS,
     TOO_LONG,

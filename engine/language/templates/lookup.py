@@ -11,8 +11,8 @@ from typing import Any
 
 from jinja2 import nodes
 
-from engine.language.template_run import Evaluate, Run
-from engine.language.template_values import Missing, is_empty, kind
+from engine.language.templates.run import Evaluate, Run
+from engine.language.templates.values import Missing, is_empty, kind
 from engine.language.words import plural
 
 Step = str | int

@@ -13,9 +13,17 @@ from decimal import MAX_EMAX, Context, Decimal
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 from engine.language.amount import read_amount
+from engine.language.conditions.operands import (
+    AMOUNT,
+    RANGE,
+    CannotTell,
+    MomentOperand,
+    Wanted,
+    is_nothing,
+    number_text,
+)
 from engine.language.moment import names_its_zone, read_moment
 from engine.language.node import ScalarNode
-from engine.language.operands import AMOUNT, RANGE, CannotTell, MomentOperand, Wanted, is_nothing, number_text
 from engine.language.operators import Comparison, Seen, spread, wanted_keys
 from engine.language.path import Path, PathLimit, join_paths
 from engine.language.plain import cut, one_line, printable

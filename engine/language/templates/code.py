@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from jinja2 import nodes
 
-from engine.language.template_expressions import Expressions
-from engine.language.template_lookup import name_of
-from engine.language.template_run import BROKEN, HOLE, Evaluate, Run
-from engine.language.template_syntax import Source
-from engine.language.template_values import (
+from engine.language.templates.expressions import Expressions
+from engine.language.templates.lookup import name_of
+from engine.language.templates.run import BROKEN, HOLE, Evaluate, Run
+from engine.language.templates.syntax import Source
+from engine.language.templates.values import (
     Loop,
     Missing,
     TooMuch,

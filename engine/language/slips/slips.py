@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from engine.language.lines import Brackets, Line, indent_of, quote_end, read_value
-from engine.language.page import CONDITIONS, Page, Slip
 from engine.language.problem import Mark
+from engine.language.slips.lines import Brackets, Line, indent_of, quote_end, read_value
+from engine.language.slips.page import CONDITIONS, Page, Slip
 from engine.language.words import normal_key, quoted, without_curly_quotes
 
 _SIGNS = "*&!@%`,]}|>"

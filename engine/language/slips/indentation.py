@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from itertools import takewhile
 
-from engine.language.lines import Line, indent_of
-from engine.language.page import CONDITIONS, OF_ITEMS, Level, Page, Slip
 from engine.language.problem import Mark
+from engine.language.slips.lines import Line, indent_of
+from engine.language.slips.page import CONDITIONS, OF_ITEMS, Level, Page, Slip
 from engine.language.words import RULE_SETTINGS, listing, normal_key, plural
 
 _GLUED = re.compile(r"(?P<key>[A-Za-z$][^:\s\[]*(?: [^:\s\[]+)*?):(?P<blank>[^\S \t]*)(?P<value>[^\s/].*|$)")

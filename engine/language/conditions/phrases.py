@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache, lru_cache
 from typing import Final
 
-from engine.language.operands import AmountOperand, MomentOperand
+from engine.language.conditions.operands import AmountOperand, MomentOperand
 from engine.language.operators import COMPARISONS, Comparison
 from engine.language.words import nearest, normal_key
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
 
 from engine.language.amount import Amount, read_amount
-from engine.language.template_helpers import Helper, noted_in
-from engine.language.template_operators import (
+from engine.language.templates.helpers import Helper, noted_in
+from engine.language.templates.operators import (
     amount_of,
     at_least,
     at_most,
@@ -17,8 +17,8 @@ from engine.language.template_operators import (
     more,
     unequal,
 )
-from engine.language.template_run import Use
-from engine.language.template_values import Missing, ValueGap, is_empty, written
+from engine.language.templates.run import Use
+from engine.language.templates.values import Missing, ValueGap, is_empty, written
 
 TESTS: Final[dict[str, Helper]] = {}
 """Every test by its names."""

@@ -21,11 +21,11 @@ from babel.numbers import format_currency, get_currency_precision
 from engine.language.amount import Amount, read_amount
 from engine.language.moment import read_moment
 from engine.language.plain import ELLIPSIS, whole_characters
-from engine.language.template_helpers import Helper, noted_in
-from engine.language.template_operators import added, amount_of, comparable, joined
-from engine.language.template_run import Use
-from engine.language.template_tests import TESTS
-from engine.language.template_values import (
+from engine.language.templates.helpers import Helper, noted_in
+from engine.language.templates.operators import added, amount_of, comparable, joined
+from engine.language.templates.run import Use
+from engine.language.templates.tests import TESTS
+from engine.language.templates.values import (
     MOST_VALUE_LETTERS,
     TOO_LONG,
     Link,

@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 
 from engine.language.amount import Amount, read_amount
 from engine.language.moment import read_moment
-from engine.language.template_values import (
+from engine.language.templates.values import (
     CALCULATION,
     MOST_VALUE_LETTERS,
     TOO_LONG,

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from engine.language import indentation, slips
-from engine.language.lines import Kind, Line
-from engine.language.page import Page, Slip
 from engine.language.problem import Problems
+from engine.language.slips import indentation, slips
+from engine.language.slips.lines import Kind, Line
+from engine.language.slips.page import Page, Slip
 
 MOST_SLIPS = 20
 """After so many slips in one file the rest is not told: they have one cause."""

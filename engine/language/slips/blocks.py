@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from engine.language.node import Entry, MappingNode, Node, ScalarNode, SequenceNode
-from engine.language.page import AS_WRITTEN, CONDITIONS, OF_ITEMS
 from engine.language.problem import Problems
+from engine.language.slips.page import AS_WRITTEN, CONDITIONS, OF_ITEMS
 from engine.language.words import normal_key, quoted, without_curly_quotes, write_value
 
 _RANGE = re.compile(r"(at least|more than|at most|less than) (.+)", re.IGNORECASE)

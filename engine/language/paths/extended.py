@@ -15,8 +15,7 @@ import jsonpath_ng.ext.iterable as ng_iterable
 import jsonpath_ng.ext.parser as ng_parser
 import jsonpath_ng.ext.string as ng_string
 
-from engine.language.pattern import Pattern, compile_pattern
-from engine.language.walking import (
+from engine.language.paths.walking import (
     COMPARE,
     NOTHING,
     Comparing,
@@ -39,6 +38,7 @@ from engine.language.walking import (
     some,
     step_of,
 )
+from engine.language.pattern import Pattern, compile_pattern
 
 _OFFERED: Final = "the extensions offered are `len`, `keys`, `sorted`, [\\field], =~ and &"
 _ARITHMETIC: Final = "it calculates, which paths do not do here; use `formula` for that"

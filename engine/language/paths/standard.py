@@ -14,8 +14,7 @@ from jsonpath import selectors as rfc_selectors
 from jsonpath.segments import JSONPathRecursiveDescentSegment, JSONPathSegment
 from jsonpath.stream import TokenStream
 
-from engine.language.pattern import Pattern, PatternError, compile_iregexp
-from engine.language.walking import (
+from engine.language.paths.walking import (
     NOTHING,
     Comparing,
     Compiled,
@@ -42,6 +41,7 @@ from engine.language.walking import (
     some,
     step_of,
 )
+from engine.language.pattern import Pattern, PatternError, compile_iregexp
 
 
 class _ExactParser(jsonpath.Parser):

@@ -18,7 +18,7 @@ from jinja2.parser import Parser
 
 from engine.language.node import ScalarNode
 from engine.language.problem import Mark
-from engine.language.template_faults import TemplateFault, in_plain_words
+from engine.language.templates.faults import TemplateFault, in_plain_words
 
 DEEPEST: Final = 40
 """The parts of a template stand in one another at most this deep."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from engine.language.lines import Brackets, Line, indent_of, read_line
 from engine.language.problem import Mark
+from engine.language.slips.lines import Brackets, Line, indent_of, read_line
 from engine.language.words import normal_key
 
 CONDITIONS = frozenset({"if", "unless", "still if", "all", "any", "not"})

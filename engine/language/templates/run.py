@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from engine.language.scope import Scope
-from engine.language.template_values import Missing, Target, TooMuch
+from engine.language.templates.values import Missing, Target, TooMuch
 from engine.model import Gap
 
 MOST_STEPS: Final = 20_000

@@ -12,11 +12,11 @@ from typing import Final
 
 from jinja2 import nodes
 
-from engine.language.filters import FILTERS, MISSED
-from engine.language.template_helpers import Helper
-from engine.language.template_syntax import DEEPEST
-from engine.language.template_tests import TESTS
-from engine.language.template_values import LOOP_FIELDS
+from engine.language.templates.filters import FILTERS, MISSED
+from engine.language.templates.helpers import Helper
+from engine.language.templates.syntax import DEEPEST
+from engine.language.templates.tests import TESTS
+from engine.language.templates.values import LOOP_FIELDS
 from engine.language.words import listing, nearest
 
 MOST_SOURCE_LETTERS: Final = 20_000

@@ -9,11 +9,11 @@ from typing import Final
 
 from jinja2 import nodes
 
-from engine.language.filters import FILTERS
-from engine.language.guard import arguments
 from engine.language.problem import Mark
-from engine.language.template_lookup import Step, chain, path_text
-from engine.language.template_syntax import Source
+from engine.language.templates.filters import FILTERS
+from engine.language.templates.guard import arguments
+from engine.language.templates.lookup import Step, chain, path_text
+from engine.language.templates.syntax import Source
 
 Path = tuple[str | int | None, ...]
 """The steps of a lookup from the event's root; None is any item of a list."""
