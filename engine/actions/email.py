@@ -265,7 +265,7 @@ def build(request: Mapping[str, Any], sender: Mailbox, key: str, date: str) -> b
     headers["Subject"] = encoded("Subject", request["subject"])
     headers["Date"] = date
     headers["Message-ID"] = f"<{hashlib.sha256(key.encode()).hexdigest()[:32]}@{sender.domain}>"
-    own = {name: text for name, text in request["headers"].items() if _allowed(name)}
+    own = {name.title(): text for name, text in request["headers"].items() if _allowed(name)}
     headers |= {
         name: encoded(name, text) for name, text in {"Auto-Submitted": "auto-generated", **own}.items()
     }

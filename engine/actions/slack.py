@@ -42,7 +42,9 @@ HEADER_LIMIT = 150
 ELEMENTS_LIMIT: Mapping[str, int] = {"context": 10, "actions": 25}
 
 _LONG_LINE = 300
-"""Of a longer line the start is kept; a shorter one goes as a whole."""
+"""Of a longer line the start is kept, where there is room for it; a shorter one goes as a whole."""
+
+_WORTH_SHOWING = 20
 
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _LOOKALIKES = {"*": "∗", "_": "ˍ", "~": "∼"}
@@ -107,7 +109,7 @@ def fit(text: str, limit: int = TEXT_LIMIT) -> str:
         kept.append(line)
         room -= units(line) + 1
     left_out = len(lines) - len(kept)
-    if not kept or units(lines[len(kept)]) > _LONG_LINE:
+    if room > _WORTH_SHOWING and (not kept or units(lines[len(kept)]) > _LONG_LINE):
         kept.append(cut(lines[len(kept)], room - 1, _pieces))
         left_out -= 1
     return "\n".join([*kept, _more(left_out)] if left_out else kept)

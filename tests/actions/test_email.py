@@ -153,6 +153,11 @@ def test_a_rule_sets_only_headers_of_its_own(write: Any, render: Any) -> None:
     assert "Bcc" not in mail(request(headers={"Bcc": "spy@evil.test", "X-A": "1"}))
 
 
+def test_a_rule_may_say_that_a_mail_is_no_automatic_one() -> None:
+    raw = build(request(headers={"auto-submitted": "no"}), SHOP, "key-1", DATE)
+    assert email.message_from_bytes(raw).get_all("Auto-Submitted") == ["no"]
+
+
 # recipients
 
 

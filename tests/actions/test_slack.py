@@ -143,6 +143,13 @@ def test_a_cut_text_is_never_longer_than_it_may_be(text: str, limit: int) -> Non
     assert units(fit(escape(text), limit)) <= limit
 
 
+@given(st.lists(st.integers(0, 700), max_size=12))
+@settings(max_examples=200, deadline=None, derandomize=True)
+def test_lines_of_any_length_are_cut_within_the_limit(lengths: list[int]) -> None:
+    text = "\n".join("x" * length for length in lengths)
+    assert units(fit(text, 600)) <= 600
+
+
 def test_a_field_per_item_and_a_block_per_item_fit_into_a_message(render: Any, make_order: Any) -> None:
     text = """
 blocks:
