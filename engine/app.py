@@ -122,6 +122,7 @@ class Service:
             host=listen.host,
             port=listen.port,
             http=bounded(WireLimits(), self.metrics.refused),
+            ws="none",
             loop="auto",
             lifespan="off",
             access_log=False,  # addresses hold the secret

@@ -186,6 +186,34 @@ def test(rules: Path | None, config: Path | None) -> None:
 
 @main.command()
 @click.argument("rules", type=click.Path(path_type=Path), required=False)
+@click.option("--check", "only_check", is_flag=True, help="Change nothing; end with 1 if a file would change.")
+@_config
+def fmt(rules: Path | None, only_check: bool, config: Path | None) -> None:
+    """Give rule files one spelling: keys, indentation, blanks. Comments and meaning stay.
+
+    A file with faults is left as it is.
+    """
+    from engine.language.format import format_document
+    from engine.language.words import plural
+    from engine.runtime.rulefiles import write_whole
+
+    folder = _rules_folder(rules, _settings(config))
+    files = [folder] if folder.is_file() else [folder / name for name in _texts(folder) if "/" not in name]
+    changed = 0
+    for file in files:
+        before = file.read_bytes().decode("utf-8", "surrogateescape")
+        after = format_document(before)
+        if after != before:
+            changed += 1
+            click.echo(f"{'would change' if only_check else 'changed'}  {file}")
+            if not only_check:
+                write_whole(file, after)
+    click.echo(f"{plural(len(files), 'rule')}: {changed} {'to change' if only_check else 'changed'}")
+    sys.exit(1 if changed and only_check else 0)
+
+
+@main.command()
+@click.argument("rules", type=click.Path(path_type=Path), required=False)
 @click.option(
     "--since", default="30 days", show_default=True, help="How far back to look, e.g. 12 hours or 30d."
 )

@@ -7,6 +7,7 @@ only when two looks in a row found the same, and what vanishes or shrinks by hal
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Protocol
@@ -92,3 +93,14 @@ async def changes(
         if texts != known:
             known = texts
             yield texts
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Replace a file's text in one step, so that whoever reads it sees the old or the new, never a part."""
+    beside = file.with_name(f".{file.name}.new")
+    with beside.open("w", encoding="utf-8", errors="surrogateescape", newline="") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    beside.chmod(file.stat().st_mode & 0o777)
+    beside.replace(file)

@@ -15,9 +15,10 @@ def found() -> Mapping[str, Source]:
     """The sources of this folder by name: each module or folder in it that has a class derived from Source."""
     sources: dict[str, Source] = {}
     for module in pkgutil.iter_modules(__path__):
+        if module.name == "base":
+            continue
         content = importlib.import_module(f"{__name__}.{module.name}")
         for value in vars(content).values():
             if isinstance(value, type) and issubclass(value, Source) and value.__module__ == content.__name__:
-                if value is not Source:
-                    sources[module.name] = value()
+                sources[module.name] = value()
     return sources
