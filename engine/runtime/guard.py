@@ -10,14 +10,12 @@ import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-AddressInfo: TypeAlias = tuple[
-    socket.AddressFamily, socket.SocketKind, int, str, tuple[str, int] | tuple[str, int, int, int]
-]
-"""One address of a host as the system's resolver gives it."""
+AddressInfo: TypeAlias = tuple[int | socket.AddressFamily, int | socket.SocketKind, int, str, tuple[Any, ...]]
+"""One address of a host as the system's resolver gives it; the last part begins with address and port."""
 
 Lookup: TypeAlias = Callable[[str, int], Awaitable[list[AddressInfo]]]
 
@@ -118,7 +116,7 @@ class GuardedResolver(AbstractResolver):
 async def system_lookup(host: str, port: int) -> list[AddressInfo]:
     """The addresses of a host by the system's resolver, for a stream. Raises `OSError`."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [info for info in found if info[0] in (socket.AF_INET, socket.AF_INET6)]  # type: ignore[misc]
+    return [info for info in found if info[0] in (socket.AF_INET, socket.AF_INET6)]
 
 
 def _plain(ip: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:

@@ -18,7 +18,7 @@ from aiosmtplib import (
     SMTPServerDisconnected,
 )
 
-from engine.actions.base import DeliveryError
+from engine.actions.base import DeliveryError, FailureKind
 from engine.language.plain import cut, one_line, printable
 from engine.runtime.guard import Forbidden, Guard
 from engine.runtime.web import causes, network_word
@@ -230,7 +230,7 @@ class _Talk:
         status, told = str(error.code), f"{error.code} {_said(error.message)}"
         if isinstance(error, SMTPAuthenticationError) and error.code >= 500:
             return DeliveryError(f"{self.host} does not accept the name and password", "setup", status=status)
-        kind = "temporary" if error.code < 500 else "permanent"
+        kind: FailureKind = "temporary" if error.code < 500 else "permanent"
         whom = f" for {error.recipient}" if isinstance(error, SMTPRecipientRefused) else ""
         return DeliveryError(f"{self.host} refused the mail{whom}: {told}", kind, status=status, detail=told)
 

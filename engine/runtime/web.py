@@ -8,7 +8,6 @@ import logging
 import socket
 import ssl
 from collections.abc import Iterator, Mapping
-from contextlib import aclosing
 
 import aiohttp
 import httpx
@@ -110,12 +109,11 @@ class Web:
 
 
 async def _read(response: httpx.Response, body: bytearray) -> None:
-    """Read the body as it comes, packed or not, up to the bound."""
-    async with aclosing(response.aiter_raw()) as chunks:
-        async for chunk in chunks:
-            body += chunk
-            if len(body) >= MOST_READ:
-                return
+    """Read the body as it comes, packed or not, up to the bound; the rest goes when the answer is closed."""
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) >= MOST_READ:
+            return
 
 
 def _texts(response: httpx.Response) -> dict[str, str]:
@@ -176,7 +174,7 @@ def _failure(host: str, error: Exception, seconds: float) -> DeliveryError:
 
 def network_word(chain: list[BaseException]) -> str:
     """What the network said, in a few words."""
-    numbers = (getattr(one, "errno", None) for one in chain)
+    numbers = (one.errno or 0 for one in chain if isinstance(one, OSError))
     return next((_WORDS[number] for number in numbers if number in _WORDS), "no connection")
 
 
