@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from engine import actions, sources
+from engine import __version__, actions, sources
 from engine.actions.base import Action
 from engine.language.problem import Problem
 from engine.rulebook.book import Rulebook
@@ -77,6 +77,7 @@ class Service:
             secrets=self.settings.hidden,
             guard=Guard(str(network) for network in self.settings.allow),
             now=self._clock,
+            agent=f"Shopbell/{__version__}",
         )
         self._worker = Worker(
             self.store, self.planner, self._actions, self._services, lambda: self.book, self._clock, self.metrics,

@@ -85,7 +85,7 @@ def action_lines(action: PlannedAction) -> Iterator[str]:
 def request_lines(request: Mapping[str, Any]) -> Iterator[str]:
     """A request as text: its settings, then its body as it will be read."""
     for name, value in request.items():
-        if name == "connection" or value in (None, "", [], {}):
+        if name in ("connection", "on_unsure") or value in (None, "", [], {}):
             continue
         if name in ("text", "body", "html") and isinstance(value, str):
             yield from visible(value).splitlines()

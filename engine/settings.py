@@ -321,8 +321,10 @@ class _Reader:
         if not isinstance(entry.value, MappingNode):
             self.problems.error(entry.key.mark, f"{what} has no settings")
             return {}
-        fields = self.actions[kind].connection_fields
-        return fixed_values(read_fields(self._filled(entry.value), fields, self.problems, what))
+        action = self.actions[kind]
+        values = read_fields(self._filled(entry.value), action.connection_fields, self.problems, what)
+        action.check_connection(values, entry.key.mark, self.problems)
+        return {} if self.problems.broken else fixed_values(values)
 
     def _filled(self, block: MappingNode) -> MappingNode:
         """The block with `${NAME}` replaced everywhere in it."""

@@ -116,6 +116,11 @@ def test_commands_that_need_no_secret_do_without_the_environment() -> None:
         ("connections:\n  slak:\n    default: {}\n", 2, "Did you mean `slack`"),
         ("connections:\n  http:\n    erp: {url: https://x.example}\n", 3, "base_url"),
         ("database: mysql://localhost\n", 1, "SQLite"),
+        (
+            "connections:\n  slack:\n    ops: {webhook: 'https://a.example/x', token: t}\n",
+            3,
+            "either `webhook` or `token`",
+        ),
         ("shop: {name: x}\nshop: {name: y}\n", 2, "already on line 1"),
     ],
 )

@@ -228,6 +228,13 @@ class Slack(Action):
         if name in known or facts.get("token"):
             return
         near = next(iter(nearest(name, known)), None)
+        if near is None and "webhook" in facts:
+            message = (
+                f'no Slack connection is called "{name}", so the message goes to the one channel of the webhook '
+                "`default`. A connection with a token can choose the channel"
+            )
+            problems.warning(place, message)
+            return
         remedy = (
             f"Nearest: {near}"
             if near

@@ -185,7 +185,7 @@ def _planned(
             request=one.request,
             gaps=one.gaps,
             idempotency_key=_key(event, rule, spec, place if len(rendered) > 1 else 0),
-            held=bool(one.gaps) and holds,
+            held=one.blocked or (bool(one.gaps) and holds),
             ordered=spec.action.ordered_for(spec.values),
         )
 

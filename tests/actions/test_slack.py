@@ -258,6 +258,18 @@ def test_a_channel_that_nobody_knows_is_told_with_the_nearest_one(write: Any) ->
     assert problem.hint == "channel: big-orders"
 
 
+def test_a_channel_without_a_connection_goes_to_the_webhook_that_there_is_and_says_so(write: Any) -> None:
+    only_a_webhook = Destinations({"slack": {"default": {"webhook": True}}}, known=True)
+    (problem,) = write("slack", "channel: warehouse\ntext: hi\n", only_a_webhook).problems
+    assert problem.severity == "warning"
+    assert "goes to the one channel of the webhook" in problem.message
+
+
+def test_a_channel_without_any_way_to_it_is_a_fault(write: Any) -> None:
+    (problem,) = write("slack", "channel: warehouse\ntext: hi\n", Destinations(known=True)).problems
+    assert problem.severity == "error"
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
