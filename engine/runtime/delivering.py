@@ -1,0 +1,195 @@
+"""Delivering: what is due is claimed, sent side by side, and each try recorded however it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from random import Random
+from time import perf_counter
+
+from engine.actions.base import Action, DeliveryError, Receipt, Services
+from engine.model import Delivery, DeliveryState
+from engine.runtime.clock import Clock
+from engine.runtime.lanes import Lanes
+from engine.runtime.metrics import Metrics
+from engine.runtime.persist import Wait, faultless, insist
+from engine.runtime.retry import Policy, decide
+from engine.store.store import Finished, Store
+
+log = logging.getLogger("shopbell.worker")
+
+SLOTS = 256
+"""Deliveries under way at a time."""
+
+IDLE = 1.0
+"""Seconds after which due deliveries are looked for though nobody told of any."""
+
+LONGEST_TRY = 360.0
+"""Seconds after which a try is given up, should its action not keep to its own limit."""
+
+STOPPED = "the service ended while this was being sent, and nobody knows whether it arrived"
+
+
+class Delivering:
+    """Carries out what is due until told to stop."""
+
+    def __init__(
+        self,
+        store: Store,
+        actions: Mapping[str, Action],
+        services: Services,
+        clock: Clock,
+        metrics: Metrics,
+        random: Random,
+        wait: Wait = asyncio.sleep,
+    ) -> None:
+        self._store = store
+        self._actions = actions
+        self._services = services
+        self._clock = clock
+        self._metrics = metrics
+        self._random = random
+        self._wait = wait
+        self._lanes = Lanes()
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._ended = asyncio.Event()
+        self._asking: set[int] = set()
+
+    async def take_up(self) -> None:
+        """Take up what was under way when the process last ended; to be called before anything is started."""
+        asking = frozenset(word for word, action in self._actions.items() if action.on_unsure == "ask")
+        for delivery in await insist(lambda: self._store.recover(asking, self._clock()), self._wait):
+            log.warning(
+                "delivery %d, %s, was under way when the process ended", delivery.id, delivery.connection
+            )
+            await self._as_its_rule_says(delivery)
+
+    async def _as_its_rule_says(self, delivery: Delivery) -> None:
+        """The record goes by the kind of a delivery; its rule may have said otherwise."""
+        on_unsure = self._policy(delivery).on_unsure
+        if delivery.state is DeliveryState.QUEUED and on_unsure == "ask":
+            self._asking.add(delivery.id)
+        if delivery.state is DeliveryState.HELD and on_unsure == "resend":
+            await insist(lambda: self._store.retry(delivery.id, self._clock()), self._wait)
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Deliver whatever is due, and at the end let what is under way end; being cancelled cuts that off."""
+        try:
+            while not stopping.is_set():
+                await faultless(self._start_or_sleep, self._wait)
+            await self.rest()
+        finally:
+            for task in self._under_way:
+                task.cancel()
+            await self.rest()
+
+    async def _start_or_sleep(self) -> None:
+        if not await self.start_some():
+            await self._idle()
+
+    async def rest(self) -> None:
+        """Wait until nothing is under way."""
+        if self._under_way:
+            await asyncio.wait(self._under_way)
+
+    def wake(self) -> None:
+        """Have it look again whether it shall stop."""
+        self._ended.set()
+
+    async def start_some(self) -> bool:
+        """Claim what is due and start it; whether there was anything."""
+        free = SLOTS - len(self._under_way)
+        if free <= 0:
+            return False
+        now = self._clock()
+        full, room = self._lanes.full(now), self._lanes.room(now)
+        claimed = await insist(lambda: self._store.claim(free, now, full, each=room), self._wait)
+        for delivery in claimed:
+            self._lanes.began(delivery.connection)
+            task = asyncio.create_task(self._deliver(delivery))
+            self._under_way.add(task)
+            task.add_done_callback(self._end)
+        return bool(claimed)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        self._under_way.discard(task)
+        self._ended.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a delivery could not be noted", exc_info=error)
+
+    async def _idle(self) -> None:
+        """Sleep until something is due, comes in, or ends."""
+        self._ended.clear()
+        due = asyncio.create_task(self._store.due_deliveries(timeout=IDLE))
+        ended = asyncio.create_task(self._ended.wait())
+        _, rest = await asyncio.wait((due, ended), return_when=asyncio.FIRST_COMPLETED)
+        for task in rest:
+            task.cancel()
+
+    async def _deliver(self, delivery: Delivery) -> None:
+        """One try of one delivery, recorded however it ends."""
+        began = perf_counter()
+        try:
+            outcome = await self._outcome(delivery)
+        except BaseException:
+            self._lanes.dropped(delivery.connection)
+            raise
+        took = int((perf_counter() - began) * 1000)
+        finished = self._finished(delivery, outcome, took)
+        await insist(lambda: self._store.finish([finished]), self._wait)
+
+    async def _outcome(self, delivery: Delivery) -> Receipt | DeliveryError:
+        if delivery.id in self._asking:
+            self._asking.discard(delivery.id)
+            return DeliveryError(STOPPED, "unsure")
+        try:
+            async with asyncio.timeout(LONGEST_TRY):
+                return await self._send(delivery)
+        except DeliveryError as error:
+            return error
+        except TimeoutError:
+            return DeliveryError(f"it took more than {LONGEST_TRY:g} seconds", "unsure")
+        except Exception:  # a fault of ours: it may have happened before or after the other side took it
+            log.exception(
+                "delivery %d, %s, failed by a fault of Shopbell's own", delivery.id, delivery.connection
+            )
+            return DeliveryError(
+                "sending it failed, which is a fault of Shopbell's own; the log says where", "unsure"
+            )
+
+    async def _send(self, delivery: Delivery) -> Receipt:
+        action = self._actions.get(delivery.kind)
+        if action is None:
+            raise DeliveryError(f'this version has no action "{delivery.kind}"', "setup")
+        return await action.deliver(delivery.request, delivery.idempotency_key, self._services)
+
+    def _finished(self, delivery: Delivery, outcome: Receipt | DeliveryError, took: int) -> Finished:
+        if isinstance(outcome, Receipt):
+            self._lanes.worked(delivery.connection)
+            self._metrics.delivered(delivery.kind, "done")
+            return Finished(delivery.id, delivery.attempts, "done", outcome.status, outcome.detail, took)
+        now = self._clock()
+        quiet = self._lanes.broken(delivery.connection)
+        self._lanes.failed(delivery.connection, outcome, now)
+        then = decide(outcome, delivery.attempts, self._policy(delivery), now, self._random.random())
+        self._metrics.delivered(delivery.kind, then.state.value)
+        level = logging.DEBUG if quiet and then.due_at else logging.WARNING
+        log.log(level, "delivery %d, %s, did not arrive: %s", delivery.id, delivery.connection, outcome)
+        return Finished(
+            delivery.id,
+            delivery.attempts,
+            "retry" if then.state is DeliveryState.QUEUED else "failed",
+            outcome.status,
+            outcome.detail,
+            took,
+            due_at=then.due_at,
+            state=then.state,
+            reason=then.reason,
+        )
+
+    def _policy(self, delivery: Delivery) -> Policy:
+        """How often this delivery is tried, and what becomes of it when nobody knows; its request carries what was said."""
+        action = self._actions.get(delivery.kind)
+        usual = action.on_unsure if action else "ask"
+        return Policy.of(delivery.request.get("retry"), delivery.request.get("on_unsure", usual))

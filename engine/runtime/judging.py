@@ -1,0 +1,201 @@
+"""Judging: new events are taken in batches, looked up, judged in the planner process, and what follows is recorded."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+from engine.model import DeliveryState
+from engine.rulebook.book import Rulebook
+from engine.rulebook.frames import Due, Job, Verdict
+from engine.rulebook.frames import Judged as Verdicts
+from engine.runtime.clock import Clock
+from engine.runtime.metrics import Metrics
+from engine.runtime.persist import PAUSE, Wait, faultless, insist
+from engine.runtime.planner_process import PlannerDied, PlannerProcess, PlannerUnready
+from engine.sources.body import parse
+from engine.store.store import Judged, MemoryRow, NewDelivery, Store, StoredEvent
+
+log = logging.getLogger("shopbell.worker")
+
+BATCH = 50
+"""Events judged together."""
+
+STARTS = 3
+"""How often an event may bring the planner down before it is set aside."""
+
+IDLE = 1.0
+"""Seconds after which events are looked for though nobody told of any."""
+
+
+class Judging:
+    """Has events judged until told to stop. `book` gives the rulebook in force."""
+
+    def __init__(
+        self,
+        store: Store,
+        planner: PlannerProcess,
+        book: Callable[[], Rulebook],
+        clock: Clock,
+        metrics: Metrics,
+        wait: Wait = asyncio.sleep,
+    ) -> None:
+        self._store = store
+        self._planner = planner
+        self._book = book
+        self._clock = clock
+        self._metrics = metrics
+        self._wait = wait
+
+    async def run(self, stopping: asyncio.Event) -> None:
+        """Judge whatever comes in; whatever goes wrong with that is told, and judging goes on."""
+        while not stopping.is_set():
+            await faultless(self._judge_or_sleep, self._wait)
+
+    async def _judge_or_sleep(self) -> None:
+        try:
+            if not await self.judge_some():
+                await self._store.new_events(timeout=IDLE)
+        except PlannerUnready as reason:
+            log.error("nothing can be judged, and this is tried again every second: %s", reason)
+            await self._wait(PAUSE)
+
+    async def judge_some(self) -> bool:
+        """Have the oldest events judged that wait; whether there were any. Raises `PlannerUnready`."""
+        book = self._book()
+        # Only once the planner is there are events counted as started: what brings it down is then one of them.
+        await self._planner.warm(book)
+        batch = await insist(lambda: self._store.take_new(BATCH, self._clock()), self._wait)
+        if not batch:
+            return False
+        try:
+            await self._judge(batch, book)
+        except PlannerDied as death:
+            await self._died(batch, str(death))
+        except PlannerUnready:
+            raise
+        except Exception:  # a fault of ours over some event must not stop the others: they are tried alone
+            log.exception("judging events %s to %s failed", batch[0].id, batch[-1].id)
+            await self._died(
+                batch, "judging it failed, which is a fault of Shopbell's own; the log says where"
+            )
+        return True
+
+    async def _judge(self, batch: Sequence[StoredEvent], book: Rulebook) -> None:
+        """Have a batch judged and its verdicts recorded, by one rulebook from the first to the last step."""
+        now = self._clock()
+        memories = await self._memories(batch, book)
+        asked = [_Asked(event, memory) for event, memory in zip(batch, memories, strict=True)]
+        verdicts = await self._planner.judge(book, [one.job() for one in asked], now)
+        await self._record(asked, verdicts, book, now)
+
+    async def _memories(self, batch: Sequence[StoredEvent], book: Rulebook) -> Sequence[MemoryRow]:
+        """What is known beside each event, as far as a rule looks at it."""
+        wanted = []
+        for event in batch:
+            wants = book.wants(event.source, event.type, partial(parse, event.body))
+            wanted.append((event, wants.before, wants.joins.order_of, wants.joins.products))
+        if not any(before or order or products for _, before, order, products in wanted):
+            return [MemoryRow()] * len(batch)
+        return await insist(lambda: self._store.memories(wanted), self._wait)
+
+    async def _died(self, batch: Sequence[StoredEvent], reason: str) -> None:
+        """Events stay new and are tried alone next time; one that has had its chances is set aside."""
+        log.error("judging %d events ended badly: %s", len(batch), reason)
+        for event in batch:
+            if event.starts >= STARTS:
+                await self._set_aside(event, f"{reason} ({STARTS} times)")
+
+    async def _set_aside(self, event: StoredEvent, reason: str) -> None:
+        await insist(lambda: self._store.set_aside(event.id, reason), self._wait)
+        self._metrics.set_aside()
+
+    async def _record(
+        self, asked: Sequence[_Asked], verdicts: Verdicts, book: Rulebook, now: datetime
+    ) -> None:
+        """Record what was said, however long the record takes to be there: asking again would only cost a start."""
+        hash = verdicts.rulebook
+        pairs = list(zip(asked, verdicts.verdicts, strict=True))
+        judged = [one.judged(said, hash, now, _okey(one, book)) for one, said in pairs if not said.error]
+        await insist(lambda: self._store.keep_rulebook(hash, book.texts, now), self._wait)
+        counted = set(await insist(lambda: self._store.record(judged), self._wait)) if judged else set()
+        for one, said in pairs:
+            if said.error:
+                await self._set_aside(one.event, said.error)
+            elif one.event.id in counted:
+                self._count(one.event, said)
+
+    def _count(self, event: StoredEvent, verdict: Verdict) -> None:
+        if event.late:
+            self._metrics.late(event.type)
+        for rule, outcome in verdict.outcomes.items():
+            self._metrics.outcome(rule, outcome)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """An event, and what is known beside it when it is judged."""
+
+    event: StoredEvent
+    memory: MemoryRow
+
+    def job(self) -> Job:
+        """What the planner is handed."""
+        return Job(
+            id=self.event.id,
+            source=self.event.source,
+            type=self.event.type,
+            subject=self.event.subject,
+            received_at=self.event.received_at,
+            identity=self.event.identity,
+            late=self.event.late,
+            body=self.event.body,
+            before=self.memory.before_body,
+            order=self.memory.order_body,
+            products=dict(self.memory.products),
+        )
+
+    def judged(self, verdict: Verdict, rulebook: str, now: datetime, okey: str) -> Judged:
+        """What is recorded of the verdict."""
+        return Judged(
+            event_id=self.event.id,
+            rulebook=rulebook,
+            outcomes=verdict.outcomes,
+            planned_at=now,
+            memory=self.memory,
+            deliveries=[_new_delivery(due, now, okey) for due in verdict.due],
+            names={("product", key): name for key, name in verdict.teaches.items()},
+        )
+
+
+def _okey(one: _Asked, book: Rulebook) -> str:
+    """What keeps deliveries in order: the order that an event belongs to where it is known, else its subject."""
+    source = book.sources.get(one.event.source)
+    if one.memory.order_body is None or source is None:
+        return one.event.subject
+    return source.read(one.memory.order_body, {}).subject
+
+
+def _new_delivery(due: Due, now: datetime, okey: str) -> NewDelivery:
+    state, reason = DeliveryState.QUEUED, ""
+    if due.held:
+        state, reason = DeliveryState.HELD, due.held
+    if due.test:
+        state, reason = DeliveryState.SUPPRESSED, "the rule is in mode test"
+    return NewDelivery(
+        rule=due.rule,
+        action=due.action,
+        kind=due.kind,
+        to=due.to,
+        connection=due.connection,
+        request_json=due.request,
+        state=state,
+        due_at=now,
+        okey=okey if due.ordered else None,
+        idempotency_key=due.key,
+        reason=reason,
+    )
