@@ -107,9 +107,8 @@ class Catcher:
             lambda: SMTP(self, enable_SMTPUTF8=True), "127.0.0.1", 0
         )
         self.mail_port = mail.sockets[0].getsockname()[1]
-        async with serving(Starlette(routes=routes)) as self.http_port:
+        async with mail, serving(Starlette(routes=routes)) as self.http_port:
             yield
-        mail.close()
 
 
 class BesideServer(uvicorn.Server):
