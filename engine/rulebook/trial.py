@@ -251,7 +251,7 @@ class _Reader:
         text = node.text.strip() if isinstance(node, ScalarNode) else ""
         word, _, rest = text.partition(" ")
         if normal_key(word) == "contains" and rest.strip():
-            return rest.strip()
+            return _without_quotes(rest.strip())
         example = f"expect text: contains {cut(one_line(text), 60) or '$250.00'}"
         self.problems.error(node.mark, "expect text takes `contains` and some words", example)
         return ""
@@ -297,6 +297,11 @@ class _Reader:
         mean = f" Did you mean `{near}`?" if near else ""
         message = f"{event} events have no field {cut(one_line(change.key.text), 60)}.{mean}"
         self.problems.error(change.key.mark, message, near or "")
+
+
+def _without_quotes(text: str) -> str:
+    quoted = len(text) > 2 and text[0] in "\"'" and text[-1] == text[0]
+    return text[1:-1] if quoted else text
 
 
 def _leads_somewhere(path: str, fields: Mapping[str, FieldInfo]) -> bool:

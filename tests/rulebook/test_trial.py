@@ -193,6 +193,7 @@ def test_a_test_may_expect_that_nobody_can_tell(run: Run, expect: str) -> None:
         ("contains $250.00", True),
         ("contains ACS-", True),
         ("contains acs-176", True),
+        ('contains "ACS-"', True),
         ("contains €250", False),
         ("[contains $250.00, contains ACS-]", True),
         ("[contains $250.00, contains nothing like it]", False),
