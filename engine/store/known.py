@@ -44,31 +44,29 @@ class Shelf:
         self._remove = Statement(delete(table).where(key == bindparam("key")))
         self._write = Upsert(table)
         self.gathering: dict[Any, Any] = {}
-        self._written_next: dict[Any, Any] = {}
+        self._due: dict[Any, Any] = {}
         self._order: list[Any] = []
+        self._at = 0
+        self._written = 0
         self._put: dict[Any, Any] = {}
         self._gone: set[Any] = set()
-        self._written: list[Any] = []
 
-    def find(self, runner: Runner, keys: Iterable[Any]) -> dict[Any, Any]:
+    def find(self, runner: Runner, keys: set[Any]) -> dict[Any, Any]:
         """The rows of those keys that are known, by key."""
-        found = {}
-        missing = []
-        for key in keys:
-            row = self._put.get(key) or self.peek(key)
-            if row is None:
-                missing.append(key)
-            elif key not in self._gone:
-                found[key] = row
-        if missing:
-            found.update(
-                (row[0], row) for row in runner.listed(self._find, missing) if row[0] not in self._gone
-            )
+        missing = keys
+        for held in (self._put, self.gathering, self._due):
+            missing = missing.difference(
+                held
+            )  # given a dict itself, this looks up keys and not the whole dict
+        missing -= self._gone
+        found = {row[0]: row for row in runner.listed(self._find, list(missing))}
+        for key in keys - missing - self._gone:
+            found[key] = self._put.get(key) or self.peek(key)
         return found
 
     def peek(self, key: Any) -> Any | None:
         """The committed row of a key, if it is in memory. Any thread may ask; what is not here is in the table."""
-        return self.gathering.get(key) or self._written_next.get(key)
+        return self.gathering.get(key) or self._due.get(key)
 
     def put(self, row: Any) -> None:
         """Keep a row, in place of the one of its key."""
@@ -87,33 +85,34 @@ class Shelf:
 
     def write_some(self, runner: Runner, most: int) -> bool:
         """Write some of the rows that are due for the table; whether these were the last."""
-        self._written = self._order[:most]
-        due = self._written_next
-        runner.many(self._write, [due[key] for key in self._written if key in due and key not in self._gone])
-        return len(self._written) == len(self._order)
+        keys = self._order[self._at : self._at + most]
+        self._written = len(keys)
+        runner.many(
+            self._write, [self._due[key] for key in keys if key in self._due and key not in self._gone]
+        )
+        return self._at + self._written == len(self._order)
 
     def turn(self) -> None:
-        """Let what has gathered be written next."""
-        self._written_next = self.gathering  # in this order: another thread may be looking for a row
+        """Let what has gathered be written next. The rows that were due before are in the table by now."""
+        self._due = self.gathering  # in this order: another thread may be looking for a row
         self.gathering = {}
-        self._order = sorted(self._written_next)
+        self._order = sorted(self._due)
+        self._at = 0
 
     def committed(self) -> None:
         """The transaction counts."""
         self.gathering.update(self._put)
-        del self._order[: len(self._written)]
-        for key in self._written:
-            self._written_next.pop(key, None)
+        self._at += self._written
         for key in self._gone:
             self.gathering.pop(key, None)
-            self._written_next.pop(key, None)
+            self._due.pop(key, None)
         self.rolled_back()
 
     def rolled_back(self) -> None:
         """The transaction does not count."""
         self._put.clear()
         self._gone.clear()
-        self._written = []
+        self._written = 0
 
 
 class Known:
@@ -131,28 +130,18 @@ class Known:
     def restore(self, runner: Runner) -> None:
         """Go through the events after the mark again."""
         marked = runner.rows(_MARKED)
-        for row in runner.rows(_AFTER, after=marked[0][0] if marked else 0):
-            self._again(runner, *row)
+        rows = runner.rows(_AFTER, after=marked[0][0] if marked else 0)
+        states = self.subjects.find(runner, {row[1] for row in rows})
+        for id, about, late, updated_at, key, until, aliases in rows:
+            self.identities.put((key, id, until))
+            state = states.get(about)
+            if state is None or state[2] < id:
+                states[about] = state = next_state(state, about, id, bool(late), updated_at)
+                self.subjects.put(state)
+            for other in aliases.split("\n") if aliases else ():
+                self.aliases.put((other, about, id))
         for shelf in self._shelves:
             shelf.committed()
-
-    def _again(
-        self,
-        runner: Runner,
-        id: int,
-        about: str,
-        late: int,
-        updated_at: int | None,
-        key: bytes,
-        until: int,
-        aliases: str,
-    ) -> None:
-        self.identities.put((key, id, until))
-        row = self.subjects.find(runner, [about]).get(about)
-        if row is None or row[2] < id:
-            self.subjects.put(next_state(row, about, id, bool(late), updated_at))
-        for other in aliases.split("\n") if aliases else ():
-            self.aliases.put((other, about, id))
 
     def settle(self, runner: Runner, new: int) -> None:
         """Write a share of what is due, within the transaction that brought so many new events."""

@@ -242,6 +242,7 @@ class WriterThread:
                     job.outcome = job.call(runner)
                 except (NotFound, NotPossible) as refusal:  # raised before anything is written
                     job.error = refusal
+                self._fail("after job")
         self._fail("before commit")
         self._database.commit()
 
