@@ -186,7 +186,9 @@ def test(rules: Path | None, config: Path | None) -> None:
 
 @main.command()
 @click.argument("rules", type=click.Path(path_type=Path), required=False)
-@click.option("--check", "only_check", is_flag=True, help="Change nothing; end with 1 if a file would change.")
+@click.option(
+    "--check", "only_check", is_flag=True, help="Change nothing; end with 1 if a file would change."
+)
 @_config
 def fmt(rules: Path | None, only_check: bool, config: Path | None) -> None:
     """Give rule files one spelling: keys, indentation, blanks. Comments and meaning stay.
@@ -210,6 +212,66 @@ def fmt(rules: Path | None, only_check: bool, config: Path | None) -> None:
                 write_whole(file, after)
     click.echo(f"{plural(len(files), 'rule')}: {changed} {'to change' if only_check else 'changed'}")
     sys.exit(1 if changed and only_check else 0)
+
+
+@main.command()
+@_config
+def schema(config: Path | None) -> None:
+    """Print the JSON Schema of rule files, with which editors complete, explain and check them."""
+    import json
+
+    from engine.rulebook.schema import schema
+
+    click.echo(json.dumps(schema(_language(_settings(config))), indent=2, ensure_ascii=False))
+
+
+@main.command()
+@_json
+def gallery(as_json: bool) -> None:
+    """List ready-made rules; `shopbell new` starts a rule of your own from one."""
+    from engine.present import table
+    from engine.rulebook.gallery import gallery
+
+    rules = gallery()
+    if as_json:
+        _print_json(
+            {"rules": [{"id": rule.id, "name": rule.name, "why": rule.why} for rule in rules.values()]}
+        )
+        return
+    for line in table(("rule", "name", "why"), [(rule.id, rule.name, rule.why) for rule in rules.values()]):
+        click.echo(line)
+
+
+@main.command()
+@click.argument("rule")
+@click.option("--name", help="What the new rule is called; left out, as in the gallery.")
+@click.option("--rules", type=click.Path(path_type=Path), help="The folder it goes to; left out: rules/.")
+@_config
+def new(rule: str, name: str | None, rules: Path | None, config: Path | None) -> None:
+    """Start a rule of your own from the gallery's RULE, in mode test: it judges, and sends nothing yet."""
+    from engine.language.words import listing, nearest, normal_key
+    from engine.rulebook.gallery import gallery, new_rule
+    from engine.runtime.rulefiles import write_whole
+
+    known = gallery()
+    if rule not in known:
+        near = next(iter(nearest(rule, known)), None)
+        mean = f" Did you mean {near}?" if near else ""
+        _wrong(f'the gallery has no rule "{rule}".{mean} There are {listing(known)}')
+    folder = rules or _settings(config).rules
+    if name is not None and not normal_key(name):
+        _wrong("the name is empty")
+    letters = "".join(letter if letter.isalnum() else " " for letter in normal_key(name or rule))
+    stem = "-".join(letters.split()) or rule
+    file = folder / f"{stem}.yaml"
+    if file.exists():
+        _wrong(f"there is a rule {file} already; give the new one another name with --name")
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(file, new_rule(known[rule], name or ""))
+    click.echo(
+        f"{click.style('✓', fg='green')} {file}, in mode test: it judges live events and sends nothing"
+    )
+    click.echo(f"change it, then: shopbell check {folder}, shopbell test {folder}; `mode: on` sets it live")
 
 
 @main.command()

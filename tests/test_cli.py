@@ -268,3 +268,56 @@ def test_the_service_does_not_start_without_a_secret(shop: Path) -> None:
     (shop / "shopbell.yaml").write_text("shop: {name: x}\n")
     result = _run("serve")
     assert (result.exit_code, "no secret is set" in result.output) == (2, True)
+
+
+# fmt, schema, gallery, new
+
+
+def test_fmt_gives_one_spelling_and_keeps_comments(shop: Path) -> None:
+    path = shop / "rules" / "big-order.yaml"
+    path.write_text(
+        BIG.replace("name:", "Name:").replace("when: order_completed", "WHEN: order_completed  # paid")
+    )
+    assert _run("fmt", "--check").exit_code == 1
+    assert "Name:" in path.read_text()
+    assert _run("fmt").exit_code == 0
+    assert path.read_text() == BIG.replace("when: order_completed", "when: order_completed  # paid")
+    assert _run("fmt", "--check").exit_code == 0
+
+
+def test_fmt_leaves_a_file_with_faults_alone(shop: Path) -> None:
+    path = shop / "rules" / "broken.yaml"
+    path.write_text("Name: *x*\n")
+    assert _run("fmt").exit_code == 0
+    assert path.read_text() == "Name: *x*\n"
+
+
+def test_the_schema_is_one_json_document(shop: Path) -> None:
+    assert json.loads(_run("schema").stdout)["$schema"].startswith("https://json-schema.org/")
+
+
+def test_the_gallery_lists_its_rules_with_why(shop: Path) -> None:
+    listed = _json("gallery")["rules"]
+    assert len(listed) == 15
+    assert all(rule["id"] and rule["name"] and rule["why"] for rule in listed)
+
+
+def test_a_new_rule_is_in_mode_test_and_without_faults(shop: Path) -> None:
+    result = _run("new", "ships-abroad", "--name", "Abroad: 2 or more")
+    assert result.exit_code == 0
+    text = (shop / "rules" / "abroad-2-or-more.yaml").read_text()
+    assert 'name: "Abroad: 2 or more"' in text
+    assert "mode: test" in text
+    assert _run("check").exit_code == 0
+    assert _run("test").exit_code == 0
+
+
+def test_a_new_rule_never_replaces_another(shop: Path) -> None:
+    result = _run("new", "big-order")
+    assert (result.exit_code, "already" in result.output) == (2, True)
+    assert (shop / "rules" / "big-order.yaml").read_text() == BIG
+
+
+def test_a_misspelt_rule_of_the_gallery_is_told_with_the_nearest(shop: Path) -> None:
+    result = _run("new", "big-ordr")
+    assert (result.exit_code, "Did you mean big-order?" in result.output) == (2, True)

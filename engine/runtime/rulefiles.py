@@ -102,5 +102,6 @@ def write_whole(file: Path, text: str) -> None:
         out.write(text)
         out.flush()
         os.fsync(out.fileno())
-    beside.chmod(file.stat().st_mode & 0o777)
+    if file.exists():
+        beside.chmod(file.stat().st_mode & 0o777)
     beside.replace(file)
