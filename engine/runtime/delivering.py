@@ -80,9 +80,7 @@ class Delivering:
                 await faultless(self._start_or_sleep, self._wait)
             await self.rest()
         finally:
-            for task in self._under_way:
-                task.cancel()
-            await self.rest()
+            await self.cut_off()
 
     async def _start_or_sleep(self) -> None:
         if not await self.start_some():
@@ -92,6 +90,12 @@ class Delivering:
         """Wait until nothing is under way."""
         if self._under_way:
             await asyncio.wait(self._under_way)
+
+    async def cut_off(self) -> None:
+        """Let go of what is under way; the next start finds that nobody knows how it went."""
+        for task in self._under_way:
+            task.cancel()
+        await self.rest()
 
     def wake(self) -> None:
         """Have it look again whether it shall stop."""
