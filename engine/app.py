@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+import socket
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from random import Random
 
 import uvicorn
@@ -16,6 +18,7 @@ from starlette.routing import Route
 from engine import __version__, actions, sources
 from engine.actions.base import Action
 from engine.language.problem import Problem
+from engine.language.words import plural
 from engine.rulebook.book import Rulebook
 from engine.rulebook.loader import Language, Loader
 from engine.runtime.clock import Clock, system_clock
@@ -27,6 +30,7 @@ from engine.runtime.protocol import WireLimits, bounded
 from engine.runtime.receiver import Intake, Receiver
 from engine.runtime.rulefiles import Texts, changes, read_folder
 from engine.runtime.scheduler import Scheduler
+from engine.runtime.server import serving
 from engine.runtime.services import Services
 from engine.runtime.worker import Worker
 from engine.settings import Settings
@@ -39,7 +43,7 @@ log = logging.getLogger("shopbell")
 class Service:
     """One whole service on one machine: receiver, planner process, worker, and the watch on the rule folder.
 
-    `app` takes requests once `start` has returned.
+    `app` takes requests once `start` has returned; `running` does it all.
     """
 
     def __init__(
@@ -63,77 +67,81 @@ class Service:
         self._loader = Loader(self.language)
         self._stop = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
+        self._worker: Worker | None = None
+        self._open = AsyncExitStack()
 
     # life
 
     async def start(self) -> None:
-        """Open the record, read the rules, and begin to work. Raises `FolderUnreadable`, `StoreUnavailable`."""
+        """Open the record, read the rules, and begin to work. Raises `FolderUnreadable` and `StoreError`."""
         texts = read_folder(self.settings.rules)
-        self.store = await Store.open(self.settings.database)
+        self.store = await self._open.enter_async_context(await Store.open(self.settings.database))
         self._take(self._loader.load(texts, await self.store.latest_rulebook()))
+        self._open.push_async_callback(self.planner.stop)
         await self.planner.warm(self.book)
-        self._services = Services(
+        services = await self._open.enter_async_context(self._services())
+        self._worker = Worker(
+            self.store,
+            self.planner,
+            self._actions,
+            services,
+            lambda: self.book,
+            self._clock,
+            self.metrics,
+            self._random,
+        )
+        scheduler = Scheduler(self.store, self._clock)
+        scheduler.start()
+        self._open.callback(scheduler.stop)
+        control = Control(self.store, self._clock, socket_beside(path_of(self.settings.database)))
+        await control.start()
+        self._open.push_async_callback(control.stop)
+        self.app = Intake(self._pages(), self._receivers())
+        self._tasks = [asyncio.create_task(self._worker.run()), asyncio.create_task(self._watch(texts))]
+
+    def _services(self) -> Services:
+        return Services(
             self.settings.connections,
             secrets=self.settings.hidden,
             guard=Guard(str(network) for network in self.settings.allow),
             now=self._clock,
             agent=f"Shopbell/{__version__}",
         )
-        self._worker = Worker(
-            self.store, self.planner, self._actions, self._services, lambda: self.book, self._clock, self.metrics,
-            self._random,
-        )  # fmt: skip
-        self._scheduler = Scheduler(self.store, self._clock)
-        self._scheduler.start()
-        self._control = Control(self.store, self._clock, socket_beside(path_of(self.settings.database)))
-        await self._control.start()
-        self.app = Intake(self._pages(), self._receivers())
-        self._tasks = [asyncio.create_task(self._worker.run()), asyncio.create_task(self._watch(texts))]
 
     async def stop(self) -> None:
         """End in order: nothing new is begun, what is under way may end, the record is closed last."""
         self._stop.set()
-        self._scheduler.stop()
-        await self._control.stop()
-        await self._worker.stop()
+        if self._worker is not None:
+            await self._worker.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.planner.stop()
-        await self._services.close()
-        await self.store.close()
+        await self._open.aclose()
 
-    async def serve(self, server: uvicorn.Server) -> None:
-        """Work and answer requests until the server is told to stop."""
-        await self.start()
+    @asynccontextmanager
+    async def running(self, listening: socket.socket) -> AsyncIterator[None]:
+        """Work and answer requests on a socket while inside, and end in order however it is left."""
         try:
-            await server.serve()
+            await self.start()
+            async with serving(self._http(), listening):
+                yield
         finally:
             await self.stop()
 
-    def server(self, kind: type[uvicorn.Server] = uvicorn.Server) -> uvicorn.Server:
-        """The HTTP server of this service, on the address of the settings."""
-
-        async def app(scope, receive, send):  # type: ignore[no-untyped-def]  # the app is there once started
-            await self.app(scope, receive, send)
-
-        listen = self.settings.listen
-        config = uvicorn.Config(
-            app,
-            host=listen.host,
-            port=listen.port,
+    def _http(self) -> uvicorn.Config:
+        proxies = self.settings.listen.behind_proxy
+        return uvicorn.Config(
+            self.app,
             http=bounded(WireLimits(), self.metrics.refused),
             ws="none",
-            loop="auto",
             lifespan="off",
             access_log=False,  # addresses hold the secret
             log_config=None,
             server_header=False,
-            proxy_headers=bool(listen.behind_proxy),
-            forwarded_allow_ips=list(listen.behind_proxy),
+            proxy_headers=bool(proxies),
+            forwarded_allow_ips=list(proxies),
             timeout_graceful_shutdown=10,
         )
-        return kind(config)
 
     def _receivers(self) -> list[Receiver]:
         return [
@@ -153,8 +161,9 @@ class Service:
         self.metrics.rule_files_broken(len(broken))
         for problem in _errors(book.problems):
             log.error("%s line %d: %s", problem.file, problem.line, problem.message)
-        kept = f", of {len(book.older)} their last good version" if book.older else ""
-        log.info("%d rules in force, %d files with faults%s", len(book.rules), len(broken), kept)
+        kept = f", {len(book.older)} of them in their last good version" if book.older else ""
+        faulty = f"; faults in {plural(len(broken), 'file')}" if broken else ""
+        log.info("%s in force%s%s", plural(len(book.rules), "rule"), kept, faulty)
 
     async def _watch(self, known: Texts) -> None:
         """Take each change of the rule folder, never half written and never in part."""

@@ -14,6 +14,9 @@ import click
 from engine import __version__
 
 if TYPE_CHECKING:
+    from socket import socket
+
+    from engine.app import Service
     from engine.desk import Explained, Trial
     from engine.model import Delivery
     from engine.rulebook.book import Rulebook
@@ -197,7 +200,7 @@ def fmt(rules: Path | None, only_check: bool, config: Path | None) -> None:
     """
     from engine.language.format import format_document
     from engine.language.words import plural
-    from engine.runtime.rulefiles import write_whole
+    from engine.runtime.editing import write_whole
 
     folder = _rules_folder(rules, _settings(config))
     files = [folder] if folder.is_file() else [folder / name for name in _texts(folder) if "/" not in name]
@@ -251,7 +254,7 @@ def new(rule: str, name: str | None, rules: Path | None, config: Path | None) ->
     """Start a rule of your own from the gallery's RULE, in mode test: it judges, and sends nothing yet."""
     from engine.language.words import listing, nearest, normal_key
     from engine.rulebook.gallery import gallery, new_rule
-    from engine.runtime.rulefiles import write_whole
+    from engine.runtime.editing import write_whole
 
     known = gallery()
     if rule not in known:
@@ -308,13 +311,12 @@ def backtest(rules: Path | None, since: str, as_json: bool, config: Path | None)
 @main.command()
 @_config
 def serve(config: Path | None) -> None:
-    """Run the service: take events in, judge them, and send what the rules say."""
-    import asyncio
-
+    """Run the service: take events in, judge them, send messages."""
     from engine.app import Service
     from engine.runtime.logs import log_to_stderr
     from engine.runtime.rulefiles import FolderUnreadable
-    from engine.store.store import AnotherProcess, StoreUnavailable
+    from engine.runtime.server import CannotListen, listen_on, run
+    from engine.store.store import StoreError
 
     settings = _settings(config, secrets=True)
     if not settings.secrets:
@@ -323,11 +325,27 @@ def serve(config: Path | None) -> None:
             'order system:\n\n  sources: {chord: {secrets: ["${CHORD_SECRET}"]}}'
         )
     log_to_stderr(settings.hidden)
-    service = Service(settings)
     try:
-        asyncio.run(service.serve(service.server()))
-    except (FolderUnreadable, AnotherProcess, StoreUnavailable) as reason:
+        listening = listen_on(settings.listen.host, settings.listen.port)
+        run(_until_told(Service(settings), listening))
+    except CannotListen as reason:
+        _wrong(f"{reason} under `listen` in the settings")
+    except (FolderUnreadable, StoreError) as reason:
         _wrong(str(reason))
+
+
+async def _until_told(service: Service, listening: socket) -> None:
+    """Serve until told to end, and say where, and that it has ended."""
+    import logging
+
+    from engine.runtime.server import told_to_end
+
+    log = logging.getLogger("shopbell")
+    host, port = listening.getsockname()[:2]
+    async with service.running(listening):
+        log.info("listening on http://%s:%s, events at /events/chord/{secret}", host, port)
+        log.info("told to end by %s", await told_to_end())
+    log.info("ended")
 
 
 @main.command()
@@ -337,18 +355,26 @@ def serve(config: Path | None) -> None:
 @click.option(
     "--rules", type=click.Path(path_type=Path), help="The rules to show; left out: rules/ or the examples."
 )
-@click.option("--port", type=int, default=0, help="Where the service listens; left out: any free port.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="Where the service listens; left out: any free port.",
+)
 def demo(just_once: bool, rules: Path | None, port: int) -> None:
-    """Everything at once, with nothing configured: a service, a stand-in order system, and a catcher."""
-    import asyncio
-
+    """Everything at once: a service, a stand-in order system, a catcher."""
     from engine.demo import live, once, rules_folder
+    from engine.runtime.server import CannotListen, run
 
+    if rules is not None and not rules.is_dir():
+        _wrong(f"there is no folder {rules}")
     folder = rules_folder(rules)
-    if just_once:
-        sys.exit(0 if asyncio.run(once(folder, click.echo)) else 1)
     try:
-        asyncio.run(live(folder, click.echo, port))
+        if just_once:
+            sys.exit(0 if run(once(folder, click.echo, port=port)) else 1)
+        run(live(folder, click.echo, port))
+    except CannotListen as reason:
+        _wrong(str(reason))
     except KeyboardInterrupt:
         click.echo("\nbye")
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
@@ -37,7 +37,8 @@ from engine.present import plan_lines
 from engine.rulebook.frames import from_json, to_json
 from engine.rulebook.loader import Language, Loader
 from engine.runtime.rulefiles import read_folder
-from engine.settings import Listen, Settings
+from engine.runtime.server import listen_on, port_of, serving
+from engine.settings import Settings
 from engine.sources.chord.catalogue import EVENT_TYPES
 from engine.sources.chord.oms import Oms
 from engine.sources.chord.repeats import Attempt
@@ -107,48 +108,17 @@ class Catcher:
             lambda: SMTP(self, enable_SMTPUTF8=True), "127.0.0.1", 0
         )
         self.mail_port = mail.sockets[0].getsockname()[1]
-        async with mail, serving(Starlette(routes=routes)) as self.http_port:
+        async with mail, beside(Starlette(routes=routes)) as self.http_port:
             yield
 
 
-class BesideServer(uvicorn.Server):
-    """An HTTP server beside others in one process: signals are somebody else's."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Leave the signals alone."""
-        yield
-
-
 @asynccontextmanager
-async def serving(app: Any, port: int = 0) -> AsyncIterator[int]:
-    """An HTTP server on loopback while inside; gives its port."""
-    config = uvicorn.Config(
-        app, host="127.0.0.1", port=port, lifespan="off", log_config=None, access_log=False
-    )
-    async with running(BesideServer(config)) as server:
-        yield port_of(server)
-
-
-@asynccontextmanager
-async def running(server: uvicorn.Server) -> AsyncIterator[uvicorn.Server]:
-    """A server under way while inside, and ended in order."""
-    task = asyncio.create_task(server.serve())
-    while not server.started:
-        if task.done():
-            await task
-            raise OSError("the server could not start")
-        await asyncio.sleep(0.01)
-    try:
-        yield server
-    finally:
-        server.should_exit = True
-        await task
-
-
-def port_of(server: uvicorn.Server) -> int:
-    """The port that a started server listens on."""
-    return int(server.servers[0].sockets[0].getsockname()[1])
+async def beside(app: Any) -> AsyncIterator[int]:
+    """A small HTTP server on any free port of this machine while inside; gives the port."""
+    listening = listen_on("127.0.0.1", 0)
+    config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False)
+    async with serving(config, listening):
+        yield port_of(listening)
 
 
 # the shop of the demo
@@ -166,20 +136,16 @@ class Stage:
 @asynccontextmanager
 async def stage(rules: Path, catcher: Catcher, port: int = 0) -> AsyncIterator[Stage]:
     """A real service with the rules of a folder, everything they send to standing on this machine."""
+    listening = listen_on("127.0.0.1", port)
     with tempfile.TemporaryDirectory(prefix="shopbell-demo-") as home:
         async with catcher.open():
             secret = secrets.token_urlsafe(24)
-            settings = demo_settings(rules, Path(home), secret, catcher, port)
-            service = Service(settings)
-            await service.start()
-            try:
-                async with running(service.server(BesideServer)) as server:
-                    yield Stage(service, f"http://127.0.0.1:{port_of(server)}/events/chord/{secret}", catcher)
-            finally:
-                await service.stop()
+            service = Service(demo_settings(rules, Path(home), secret, catcher))
+            async with service.running(listening):
+                yield Stage(service, f"http://127.0.0.1:{port_of(listening)}/events/chord/{secret}", catcher)
 
 
-def demo_settings(rules: Path, home: Path, secret: str, catcher: Catcher, port: int = 0) -> Settings:
+def demo_settings(rules: Path, home: Path, secret: str, catcher: Catcher) -> Settings:
     """Settings with a connection for every name that the rules use, each leading to the catcher."""
     connections: dict[str, dict[str, dict[str, Any]]] = {"slack": {}, "email": {}, "http": {}}
     for kind, name in sorted(names_used(rules)):
@@ -189,7 +155,6 @@ def demo_settings(rules: Path, home: Path, secret: str, catcher: Catcher, port: 
         shop=shop,
         rules=rules,
         database=f"sqlite:///{home / 'demo.db'}",
-        listen=Listen("127.0.0.1", port),
         secrets=(secret,),
         connections=connections,
         public={kind: {name: {} for name in named} for kind, named in connections.items()},
@@ -238,9 +203,9 @@ def rules_folder(given: Path | None) -> Path:
 # once through
 
 
-async def once(rules: Path, say: Callable[[str], None], patience: float = 60.0) -> bool:
+async def once(rules: Path, say: Callable[[str], None], patience: float = 60.0, port: int = 0) -> bool:
     """Send each of the seven events through the real receiver, and say what came of it; whether all arrived."""
-    async with stage(rules, Catcher()) as on, httpx.AsyncClient(trust_env=False, timeout=30) as client:
+    async with stage(rules, Catcher(), port) as on, httpx.AsyncClient(trust_env=False, timeout=30) as client:
         told = 0
         right = True
         for body in one_of_each(Random(7), datetime.now(UTC)):  # noqa: S311  # a story, not a secret
@@ -326,7 +291,7 @@ async def live(rules: Path, say: Callable[[str], None], port: int = 0) -> None:
         oms: Oms = app.state.oms
         oms.register(on.url, list(EVENT_TYPES))
         try:
-            async with serving(app) as sandbox:
+            async with beside(app) as sandbox:
                 say(f"the stand-in order system: http://127.0.0.1:{sandbox}/  (send an event from there)")
                 say(f"the service:               {on.url}")
                 say(f"the rules:                 {rules}  (change one and it counts at once)")
