@@ -185,7 +185,7 @@ class Delivering:
             delivery.attempts,
             "retry" if then.state is DeliveryState.QUEUED else "failed",
             outcome.status,
-            outcome.detail,
+            outcome.detail or str(outcome),
             took,
             due_at=then.due_at,
             state=then.state,

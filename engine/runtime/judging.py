@@ -120,7 +120,7 @@ class Judging:
         """Record what was said, however long the record takes to be there: asking again would only cost a start."""
         hash = verdicts.rulebook
         pairs = list(zip(asked, verdicts.verdicts, strict=True))
-        judged = [one.judged(said, hash, now, _okey(one, book)) for one, said in pairs if not said.error]
+        judged = [one.judged(said, hash, now) for one, said in pairs if not said.error]
         await insist(lambda: self._store.keep_rulebook(hash, book.texts, now), self._wait)
         counted = set(await insist(lambda: self._store.record(judged), self._wait)) if judged else set()
         for one, said in pairs:
@@ -159,7 +159,7 @@ class _Asked:
             products=dict(self.memory.products),
         )
 
-    def judged(self, verdict: Verdict, rulebook: str, now: datetime, okey: str) -> Judged:
+    def judged(self, verdict: Verdict, rulebook: str, now: datetime) -> Judged:
         """What is recorded of the verdict."""
         return Judged(
             event_id=self.event.id,
@@ -167,17 +167,9 @@ class _Asked:
             outcomes=verdict.outcomes,
             planned_at=now,
             memory=self.memory,
-            deliveries=[_new_delivery(due, now, okey) for due in verdict.due],
+            deliveries=[_new_delivery(due, now, self.event.okey) for due in verdict.due],
             names={("product", key): name for key, name in verdict.teaches.items()},
         )
-
-
-def _okey(one: _Asked, book: Rulebook) -> str:
-    """What keeps deliveries in order: the order that an event belongs to where it is known, else its subject."""
-    source = book.sources.get(one.event.source)
-    if one.memory.order_body is None or source is None:
-        return one.event.subject
-    return source.read(one.memory.order_body, {}).subject
 
 
 def _new_delivery(due: Due, now: datetime, okey: str) -> NewDelivery:
