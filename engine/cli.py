@@ -59,7 +59,6 @@ def main() -> None:
 @click.option(
     "--event",
     "event",
-    required=True,
     help="An event type, a JSON file, the number of a recorded event, or - .",
 )
 @click.option(
@@ -69,9 +68,14 @@ def main() -> None:
 @_json
 @_config
 def dry_run(
-    rules: Path | None, event: str, sets: tuple[str, ...], at: str | None, as_json: bool, config: Path | None
+    rules: Path | None,
+    event: str | None,
+    sets: tuple[str, ...],
+    at: str | None,
+    as_json: bool,
+    config: Path | None,
 ) -> None:
-    """Show what an event would send, and why. Sends nothing and opens no connection.
+    """Show what an event would send, and why; sends nothing.
 
     RULES is a rule file or a folder of them (left out: the folder of the settings, else rules/).
     """
@@ -79,27 +83,34 @@ def dry_run(
     from engine.rulebook.planner import plan
 
     settings = _settings(config)
+    if event is None:
+        _wrong(f"say which event to try with --event: a file, or one of {_event_types(settings)}")
     language = _language(settings)
     book = _book(rules, settings, language)
     now = _moment(at, settings)
     trial = _trial(event, sets, language, now, settings)
     result = plan(trial.event, book, trial.memory, now, explain=True)
-    errors = [problem for problem in book.problems if problem.severity == "error"]
+    faulty = sorted({problem.file for problem in book.problems if problem.severity == "error"})
     if as_json:
-        facts = {"id": trial.event.id, "type": trial.event.type, "source": trial.event.source,
-                 "subject": trial.event.subject, "late": trial.event.late, "repeat": trial.event.repeat}  # fmt: skip
-        _print_json(plan_json(facts, result))
-        return
+        facts = {
+            "id": trial.event.id,
+            "type": trial.event.type,
+            "source": trial.event.source,
+            "subject": trial.event.subject,
+            "late": trial.event.late,
+            "repeat": trial.event.repeat,
+        }
+        _print_json({**plan_json(facts, result), **({"skipped": faulty} if faulty else {})})
+        sys.exit(1 if faulty else 0)
     click.echo(
         f"{click.style(trial.event.type, bold=True)}  {trial.event.subject}  (dry run: nothing is sent)\n"
     )
     for line in plan_lines(result):
         click.echo(line)
-    if errors:
-        files = sorted({problem.file for problem in errors})
-        click.echo(click.style(f"\nnot looked at, because they have faults: {', '.join(files)}", fg="red"))
+    if faulty:
+        click.echo(click.style(f"\nnot looked at, because they have faults: {', '.join(faulty)}", fg="red"))
         click.echo("`shopbell check` says what to change")
-        sys.exit(1)
+    sys.exit(1 if faulty else 0)
 
 
 @main.command()
@@ -108,7 +119,7 @@ def dry_run(
 @_json
 @_config
 def check(rules: Path | None, strict: bool, as_json: bool, config: Path | None) -> None:
-    """Say every fault of the rule files, with its place and what to write instead."""
+    """Say every fault of the rules, and what to write instead."""
     from engine.language.present import present
     from engine.present import colours
 
@@ -126,6 +137,10 @@ def check(rules: Path | None, strict: bool, as_json: bool, config: Path | None) 
         texts = _texts(folder)
         for problem in shown:
             click.echo(present(problem, texts.get(problem.file, ""), colours()) + "\n")
+        for name in _passed_over(folder):
+            click.echo(
+                click.style("! ", fg="yellow") + f"{name} is not read: the name of a rule file ends in .yaml"
+            )
         click.echo(_verdict(_count_rules(folder), errors, warnings))
     sys.exit(1 if errors or (strict and warnings) else 0)
 
@@ -133,6 +148,11 @@ def check(rules: Path | None, strict: bool, as_json: bool, config: Path | None) 
 def _verdict(rules: int, errors: int, warnings: int) -> str:
     from engine.language.words import plural
 
+    if not rules:
+        return (
+            click.style("! ", fg="yellow")
+            + "no rules found: put one into the folder, in a file that ends in .yaml"
+        )
     told = f"{plural(rules, 'rule')} checked: "
     if not errors and not warnings:
         return click.style("✓ ", fg="green") + told + "no faults"
@@ -155,7 +175,7 @@ def _problem_json(problem: Any) -> dict[str, Any]:
 @click.argument("rules", type=click.Path(path_type=Path), required=False)
 @_config
 def test(rules: Path | None, config: Path | None) -> None:
-    """Run the `tests:` that stand in the rule files."""
+    """Run the tests that stand in the rule files."""
     from engine.language.problem import Problems
     from engine.language.words import plural
     from engine.present import rule_lines
@@ -182,6 +202,11 @@ def test(rules: Path | None, config: Path | None) -> None:
     click.echo()
     if faulty:
         click.echo(click.style(f"not tried, because they have faults: {', '.join(faulty)}", fg="red"))
+    if not passed + failed + skipped:
+        click.echo(
+            "no rule has tests yet: write them under `tests:`, as the rules of `shopbell gallery` have them"
+        )
+        sys.exit(1 if faulty else 0)
     untried = f", {skipped} not tried" if skipped else ""
     click.echo(f"{plural(passed + failed + skipped, 'test')}: {passed} passed, {failed} failed{untried}")
     sys.exit(1 if failed or faulty else 0)
@@ -194,7 +219,7 @@ def test(rules: Path | None, config: Path | None) -> None:
 )
 @_config
 def fmt(rules: Path | None, only_check: bool, config: Path | None) -> None:
-    """Give rule files one spelling: keys, indentation, blanks. Comments and meaning stay.
+    """Give rule files one spelling; comments and meaning stay.
 
     A file with faults is left as it is.
     """
@@ -218,9 +243,37 @@ def fmt(rules: Path | None, only_check: bool, config: Path | None) -> None:
 
 
 @main.command()
+@click.argument("event")
+@_json
+@_config
+def fields(event: str, as_json: bool, config: Path | None) -> None:
+    """List the fields that an EVENT has, with their values."""
+    from engine.present import field_row, table
+    from engine.rulebook.shapes import Shape
+
+    settings = _settings(config)
+    language = _language(settings)
+    known = language.event_types.get(language.renamed.get(event, event))
+    if known is None:
+        _wrong(f'the OMS has no event "{event}": {_event_types(settings)}')
+    found = [
+        info for info in Shape.of([known], language.sources.values()).fields.values() if info.kind != "object"
+    ]
+    if as_json:
+        shown = [
+            {"path": one.path, "kind": one.kind, "help": one.help, "values": one.values} for one in found
+        ]
+        _print_json({"fields": shown})
+        return
+    click.echo(f"{click.style(known.name, bold=True)}  {known.help}\n")
+    for line in table(("field", "kind", "for example", ""), [field_row(one) for one in found]):
+        click.echo(line)
+
+
+@main.command()
 @_config
 def schema(config: Path | None) -> None:
-    """Print the JSON Schema of rule files, with which editors complete, explain and check them."""
+    """Print the JSON Schema of rule files, for editors."""
     import json
 
     from engine.rulebook.schema import schema
@@ -231,7 +284,7 @@ def schema(config: Path | None) -> None:
 @main.command()
 @_json
 def gallery(as_json: bool) -> None:
-    """List ready-made rules; `shopbell new` starts a rule of your own from one."""
+    """List ready-made rules, to start your own from."""
     from engine.present import table
     from engine.rulebook.gallery import gallery
 
@@ -251,7 +304,7 @@ def gallery(as_json: bool) -> None:
 @click.option("--rules", type=click.Path(path_type=Path), help="The folder it goes to; left out: rules/.")
 @_config
 def new(rule: str, name: str | None, rules: Path | None, config: Path | None) -> None:
-    """Start a rule of your own from the gallery's RULE, in mode test: it judges, and sends nothing yet."""
+    """Start a rule of your own from the gallery's RULE, in mode test."""
     from engine.language.words import listing, nearest, normal_key
     from engine.rulebook.gallery import gallery, new_rule
     from engine.runtime.editing import write_whole
@@ -285,7 +338,7 @@ def new(rule: str, name: str | None, rules: Path | None, config: Path | None) ->
 @_json
 @_config
 def backtest(rules: Path | None, since: str, as_json: bool, config: Path | None) -> None:
-    """Judge the recorded events again by the rules of today, and say how often each would have fired."""
+    """Say how often each rule would have fired on past events."""
     from engine.desk import backtest
     from engine.language.words import plural, read_duration
     from engine.present import table, tally_json, tally_row
@@ -389,7 +442,7 @@ _after = click.option("--after", help="Go on after this one, as `next` of the la
 
 @main.group()
 def events() -> None:
-    """What happened in the shop: the record of all events."""
+    """What happened in the shop."""
 
 
 @events.command("list")
@@ -404,6 +457,10 @@ def events_list(limit: int, after: str | None, type_: str | None, as_json: bool,
 
     settings = _settings(config)
     page = _read(settings, lambda store: store.events(limit=limit, after=after, type=type_))
+    if not page.items and type_ is not None and type_ not in _language(settings).event_types:
+        _wrong(
+            f'no event of the type "{type_}" is on record, and the OMS sends none: {_event_types(settings)}'
+        )
     if as_json:
         _print_json({"events": [event_json(line) for line in page.items], "next": page.next})
         return
@@ -465,7 +522,7 @@ def events_replay(numbers: tuple[str, ...], resend: bool, yes: bool, config: Pat
 
 @main.group()
 def deliveries() -> None:
-    """What was due: every message, mail and call, and what became of it."""
+    """What was due for it, and what became of that."""
 
 
 @deliveries.command("list")
@@ -537,7 +594,7 @@ def deliveries_cancel(numbers: tuple[str, ...], why: str, config: Path | None) -
 
 @main.group()
 def quarantine() -> None:
-    """Bodies that were authentic but could not be read, kept with the reason."""
+    """What came and could not be read."""
 
 
 @quarantine.command("list")
@@ -646,7 +703,11 @@ def _print_table(lines: Iterable[str], following: str | None, number: int) -> No
 
 @main.group(invoke_without_command=True)
 @click.option(
-    "--port", default=3000, show_default=True, type=int, help="Where it listens, on this machine only."
+    "--port",
+    default=3000,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Where it listens, on this machine only.",
 )
 @click.option("--token", help="The token of its API; left out: a random one, printed.")
 @click.option("--seed", default=1, show_default=True, help="The same seed makes the same orders.")
@@ -659,20 +720,21 @@ def _print_table(lines: Iterable[str], following: str | None, number: int) -> No
 )
 @click.pass_context
 def sandbox(context: click.Context, port: int, token: str | None, seed: int, speed: float) -> None:
-    """A stand-in for the order system: its API, its events, up to five repeats, its page of attempts."""
+    """A stand-in for the order system, with its API and pages."""
     if context.invoked_subcommand is not None:
         return
     import secrets
 
-    import uvicorn
-
+    from engine.demo import sandbox
+    from engine.runtime.server import CannotListen, run
     from engine.sources.chord.sandbox import build_sandbox
 
     shown = token or secrets.token_hex(24)
-    click.echo(f"the stand-in order system: http://127.0.0.1:{port}/")
-    click.echo(f"its API: POST http://127.0.0.1:{port}/api/webhook/endpoints, Authorization: Bearer {shown}")
     app = build_sandbox(token=shown, seed=seed, speed=speed)
-    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning", access_log=False)
+    try:
+        run(sandbox(app, port, shown, click.echo))
+    except CannotListen as reason:
+        _wrong(str(reason))
 
 
 _sets = click.option(
@@ -835,6 +897,17 @@ def _book(rules: Path | None, settings: Settings, language: Language) -> Ruleboo
     return Loader(language).load(_texts(_rules_folder(rules, settings)))
 
 
+def _passed_over(folder: Path) -> list[str]:
+    """Files that somebody probably meant as rules: `big.yaml.txt`, `big.YAML`."""
+    if not folder.is_dir():
+        return []
+    read = _texts(folder)
+    names = (path.name for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
+    return sorted(
+        name for name in names if name not in read and (".yaml" in name.lower() or ".yml" in name.lower())
+    )
+
+
 def _count_rules(folder: Path) -> int:
     return sum("/" not in name for name in _texts(folder))
 
@@ -859,6 +932,12 @@ def _trial(words: str, sets: Iterable[str], language: Language, now: datetime, s
         return trial(body_of(words, language), language, now, tuple(sets), words)
     except CannotTry as reason:
         _wrong(str(reason))
+
+
+def _event_types(settings: Settings) -> str:
+    from engine.language.words import listing
+
+    return listing(_language(settings).event_types)
 
 
 def _print_json(document: Any) -> None:

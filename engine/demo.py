@@ -37,7 +37,7 @@ from engine.present import plan_lines
 from engine.rulebook.frames import from_json, to_json
 from engine.rulebook.loader import Language, Loader
 from engine.runtime.rulefiles import read_folder
-from engine.runtime.server import listen_on, port_of, serving
+from engine.runtime.server import listen_on, port_of, serving, told_to_end
 from engine.settings import Settings
 from engine.sources.chord.catalogue import EVENT_TYPES
 from engine.sources.chord.oms import Oms
@@ -119,6 +119,17 @@ async def beside(app: Any) -> AsyncIterator[int]:
     config = uvicorn.Config(app, lifespan="off", log_config=None, access_log=False)
     async with serving(config, listening):
         yield port_of(listening)
+
+
+async def sandbox(app: Any, port: int, token: str, say: Callable[[str], None]) -> None:
+    """The stand-in order system by itself, until told to end."""
+    listening = listen_on("127.0.0.1", port)
+    here = f"http://127.0.0.1:{port_of(listening)}"
+    config = uvicorn.Config(app, lifespan="on", log_config=None, access_log=False)
+    async with serving(config, listening):
+        say(f"the stand-in order system: {here}/")
+        say(f"its API: POST {here}/api/webhook/endpoints with Authorization: Bearer {token}")
+        await told_to_end()
 
 
 # the shop of the demo

@@ -186,7 +186,8 @@ def backtest(record: Reader, book: Rulebook, since: datetime) -> tuple[int, dict
             number += 1
             event = _stored_event(stored)
             for rule in plan(event, book, past.memory(event), stored.received_at).rules:
-                tallies[rule.id].count(rule.outcome, stored.id)
+                waits = any(action.held for action in rule.actions)
+                tallies[rule.id].count(Outcome.HELD if waits else rule.outcome, stored.id)
             past.learn(event, stored.body)
         after = events[-1].id
     return number, tallies

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from decimal import Decimal
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -29,10 +30,18 @@ from engine.model import (
 )
 from engine.rulebook.frames import to_json
 from engine.rulebook.rule import Rule
+from engine.sources.base import FieldInfo
 from engine.store.values import DeliveryRecord, EventLine, EventRecord, Quarantined
 
 if TYPE_CHECKING:
     from engine.desk import Explained, Preview, Tally
+
+WIDTH = 96
+"""Letters of a line of names."""
+
+WHY = 48
+WHERE = 32
+"""Letters of a reason and of a destination in a table; `show` has the whole."""
 
 NARROW = 80
 """Letters of JSON that are shown on one line; more are spread over several."""
@@ -54,9 +63,10 @@ def plan_lines(plan: Plan) -> Iterator[str]:
             yield from rule_lines(rule)
             yield ""
     if deaf:
-        names = "; ".join(rule.name for rule in deaf)
         verb = "listens" if len(deaf) == 1 else "listen"
-        yield dim(f"{plural(len(deaf), 'rule')} {verb} to other events: {names}")
+        yield dim(f"{plural(len(deaf), 'rule')} {verb} to other events:")
+        for line in wrap("; ".join(rule.name for rule in deaf), WIDTH):
+            yield dim(f"   {line}")
 
 
 def rule_lines(rule: RulePlan) -> Iterator[str]:
@@ -313,7 +323,7 @@ def delivery_row(one: Delivery, zone: tzinfo) -> tuple[str, ...]:
     due = moment(one.due_at, zone) if one.state is DeliveryState.QUEUED else ""
     return (
         str(one.id), one.event, one.rule, one.kind, visible(one.to), one.state.value, str(one.attempts), due,
-        visible(one.reason),
+        short(visible(one.reason), WHY),
     )  # fmt: skip
 
 
@@ -381,6 +391,21 @@ def quarantined_json(one: Quarantined) -> dict[str, Any]:
         "headers": dict(one.headers),
         "body": one.body.decode("utf-8", "backslashreplace"),
     }
+
+
+def field_row(info: FieldInfo) -> tuple[str, ...]:
+    """A field as a row of a table: its path, kind, an example, and its values or what to know of it."""
+    example = (
+        ""
+        if info.example is None or isinstance(info.example, list | dict)
+        else to_json(info.example).decode().strip('"')
+    )
+    return info.path, info.kind, short(example, 30), ", ".join(info.values) or info.help
+
+
+def short(text: str, most: int) -> str:
+    """A text cut to so many letters, visibly."""
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def visible(text: str) -> str:

@@ -321,3 +321,58 @@ def test_a_new_rule_never_replaces_another(shop: Path) -> None:
 def test_a_misspelt_rule_of_the_gallery_is_told_with_the_nearest(shop: Path) -> None:
     result = _run("new", "big-ordr")
     assert (result.exit_code, "Did you mean big-order?" in result.output) == (2, True)
+
+
+# what people look for
+
+
+def test_the_fields_of_an_event_are_listed_with_their_values(shop: Path) -> None:
+    result = _run("fields", "order_cancelled")
+    assert result.exit_code == 0
+    assert "order.payment_state" in result.output
+    assert "credit_owed" in result.output
+    assert _run("fields", "order_canceled").exit_code == 2
+
+
+def test_a_dry_run_without_an_event_names_those_that_there_are(shop: Path) -> None:
+    result = _run("dry-run")
+    assert (result.exit_code, "shipment_shipped" in result.output) == (2, True)
+
+
+def test_skipped_rules_are_named_in_the_json_of_a_dry_run_too(shop: Path) -> None:
+    (shop / "rules" / "broken.yaml").write_text(BROKEN)
+    result = _run("dry-run", "--event", "order_completed", "--json")
+    assert (result.exit_code, json.loads(result.stdout)["skipped"]) == (1, ["broken.yaml"])
+
+
+def test_check_tells_of_files_that_were_probably_meant_as_rules(shop: Path) -> None:
+    (shop / "rules" / "big.yaml.txt").write_text(BIG)
+    (shop / "rules" / "BIG.YAML").write_text(BIG)
+    result = _run("check")
+    assert "BIG.YAML is not read" in result.output
+    assert "big.yaml.txt is not read" in result.output
+
+
+def test_check_is_not_pleased_with_no_rules_at_all(shop: Path) -> None:
+    (shop / "rules" / "big-order.yaml").unlink()
+    result = _run("check")
+    assert "no rules found" in result.output
+    assert "✓" not in result.output
+
+
+def test_tests_that_are_not_there_are_said_to_be_missing(shop: Path) -> None:
+    assert "no rule has tests yet" in _run("test").output
+
+
+def test_a_folder_of_rules_that_is_not_there_is_no_demo(shop: Path) -> None:
+    assert _run("demo", "--once", "--rules", "nowhere").exit_code == 2
+
+
+def test_a_port_in_use_is_told_before_anything_begins(shop: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        secret = "sources: {chord: {secrets: [a-secret-that-is-long-enough]}}\n"
+        (shop / "shopbell.yaml").write_text(f"listen: {{port: {port}}}\n{secret}")
+        for words in (("serve",), ("sandbox", "--port", str(port)), ("demo", "--once", "--port", str(port))):
+            result = _run(*words)
+            assert (result.exit_code, "already in use" in result.output) == (2, True), result.output
