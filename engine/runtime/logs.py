@@ -33,19 +33,20 @@ class _Masked(logging.Formatter):
         super().__init__()
         self._hidden = sorted(filter(None, hidden), key=len, reverse=True)
 
-    def masked(self, text: str) -> str:
-        for secret in self._hidden:
-            text = text.replace(secret, MASK)
-        text = ADDRESS.sub(rf"{MASK}@\1", text)
+    def message(self, record: logging.LogRecord) -> str:
+        """What it tells; its beginning says most."""
+        text = self._masked(record.getMessage())
         return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
 
     def fault(self, record: logging.LogRecord) -> str:
         """The traceback, if there is one; its end says most."""
-        text = self.masked_end(self.formatException(record.exc_info)) if record.exc_info else ""
-        return text
+        return self._masked(self.formatException(record.exc_info))[-LONGEST:] if record.exc_info else ""
 
-    def masked_end(self, text: str) -> str:
-        return self.masked(text[-LONGEST:])
+    def _masked(self, text: str) -> str:
+        text = text.encode("utf-8", "replace").decode()  # half characters, as file names may have them
+        for secret in self._hidden:
+            text = text.replace(secret, MASK)
+        return ADDRESS.sub(rf"{MASK}@\1", text)  # type: ignore[no-any-return]
 
 
 class ForPrograms(_Masked):
@@ -57,7 +58,7 @@ class ForPrograms(_Masked):
             "time": _moment(record).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "where": record.name,
-            "message": self.masked(record.getMessage()),
+            "message": self.message(record),
         }
         if fault := self.fault(record):
             said["fault"] = fault
@@ -69,7 +70,7 @@ class ForPeople(_Masked):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
-        text = " ⏎ ".join(self.masked(record.getMessage()).splitlines())
+        text = " ⏎ ".join(self.message(record).splitlines())
         lines = [
             f"{_moment(record):%H:%M:%S} {record.levelname.lower():7} {text}",
             *self.fault(record).splitlines(),

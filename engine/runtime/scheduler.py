@@ -1,8 +1,9 @@
-"""The clock of sweeps: at their times it asks the record to let go of what it no longer needs."""
+"""The clock of sweeps: every few minutes it has the record let go of what is no longer needed."""
 
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
@@ -11,17 +12,30 @@ from engine.store.store import Store, StoreUnavailable
 
 log = logging.getLogger("shopbell.scheduler")
 
+EVERY_MINUTES = 10
+
+KEEP = timedelta(days=90)
+"""How long events, deliveries and unreadable bodies are kept where nothing else is said."""
+
 
 class Scheduler:
-    """Wakes the sweeps. It keeps nothing itself: a sweep that was missed while the service was down runs once."""
+    """Wakes the sweeps. It keeps nothing itself: what a sweep left undone, the next one does.
 
-    def __init__(self, store: Store, clock: Clock) -> None:
+    `events` and `deliveries` say how long they are kept; what a person still has to decide on stays.
+    """
+
+    def __init__(
+        self, store: Store, clock: Clock, *, events: timedelta = KEEP, deliveries: timedelta = KEEP
+    ) -> None:
         self._store = store
         self._clock = clock
+        self._events = events
+        self._deliveries = deliveries
+        self._told = 0
         self._scheduler = AsyncIOScheduler(timezone="UTC")
         # Late is better than never, once is enough, and two at a time would only get in each other's way.
         how = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
-        self._scheduler.add_job(self.forget_identities, "interval", minutes=10, **how)
+        self._scheduler.add_job(self.sweep, "interval", minutes=EVERY_MINUTES, **how)
 
     def start(self) -> None:
         """Begin to wake."""
@@ -31,10 +45,28 @@ class Scheduler:
         """Wake no more."""
         self._scheduler.shutdown(wait=False)
 
-    async def forget_identities(self) -> None:
-        """Let go of the identities whose window has passed: what comes then is a new event."""
+    async def sweep(self) -> None:
+        """Let go of what is old, a batch at a time, so that nobody waits long for the disk."""
         try:
-            while await self._store.purge_identities(self._clock()):
-                pass  # a batch at a time, so that nobody waits long for the disk
+            await self._forget_identities()
+            await self._purge()
         except StoreUnavailable as reason:
-            log.error("identities could not be swept: %s", reason)
+            log.error("the record could not be swept, and is in %d minutes: %s", EVERY_MINUTES, reason)
+
+    async def _forget_identities(self) -> None:
+        """Identities whose window has passed: what comes with one then is a new event."""
+        while await self._store.purge_identities(self._clock()):
+            pass
+
+    async def _purge(self) -> None:
+        now = self._clock()
+        events, deliveries = now - self._events, now - self._deliveries
+        while (purged := await self._store.purge(events, deliveries_before=deliveries)).any:
+            pass
+        if purged.kept > self._told:
+            log.warning(
+                "%d events older than %d days stay, because somebody has to decide on a delivery of theirs",
+                purged.kept,
+                self._events.days,
+            )
+        self._told = purged.kept
