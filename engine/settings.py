@@ -199,7 +199,7 @@ class _Reader:
             if name not in self.environment and not self.lenient:
                 message = f"the environment has no {name}, which is needed here"
                 self.problems.error(node.mark, message, f"export {name}=…")
-            return self.environment.get(name, UNSET if self.lenient else "")
+            return self.environment.get(name, UNSET)  # a missing one is told above, once
 
         return _VARIABLE.sub(value, node.text)
 
