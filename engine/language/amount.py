@@ -34,7 +34,7 @@ _FORM: Final = re.compile(
     rf"(?P<minus>[-\u2212+]?){_SPACE}?(?P<before>[^\s\d.,()+\u2212-]{{0,4}}){_SPACE}?(?P<inner>[-\u2212+]?)"
     rf"(?P<whole>[1-9][0-9]{{0,2}}(?:,[0-9]{{3}})+|[1-9][0-9]{{0,2}}(?:{_SPACE}[0-9]{{3}})+|[0-9]+|(?=\.[0-9]))"
     rf"(?P<part>\.[0-9]+)?"
-    rf"{_SPACE}?(?P<after>[^\s\d.,()+\u2212-]{{0,4}})"
+    rf"{_SPACE}?(?P<after>[^\s\d.,()+\u2212-]{{0,4}})(?:{_SPACE}(?P<code>[A-Za-z]{{3}}))?"
 )
 _THOUSANDS: Final = re.compile(rf",|{_SPACE}")
 _MINUS: Final = ("-", "\u2212")
@@ -75,7 +75,7 @@ def _read_text(text: str) -> Amount | None:
     match = _FORM.fullmatch(text[1:-1] if bracketed else text)
     if match is None:
         return None
-    currency = _currency(match["before"], match["after"])
+    currency = _currency(match["before"], match["after"], match["code"] or "")
     signs = match["minus"] + match["inner"]
     if currency is None or len(signs) + bracketed > 1:
         return None
@@ -83,12 +83,32 @@ def _read_text(text: str) -> Amount | None:
     return Amount(number.copy_negate() if bracketed or signs in _MINUS else number, currency)
 
 
-def _currency(before: str, after: str) -> str | None:
-    """The code that a sign or code on either side names: "" for none, None where one is not understood."""
-    named = {code for word in (before, after) if word and (code := _code(word)) != ""}
+def _currency(*words: str) -> str | None:
+    """The code that signs and codes beside a number name: "" for none, None where one is not understood."""
+    named = {code for word in words if word and (code := _code(word)) != ""}
     if None in named or len(named) > 1:
         return None
     return named.pop() if named else ""
+
+
+_NAMES: Final = {
+    "dollar": "USD", "buck": "USD", "us dollar": "USD", "american dollar": "USD", "canadian dollar": "CAD",
+    "australian dollar": "AUD", "euro": "EUR", "pound": "GBP", "pound sterling": "GBP", "british pound": "GBP",
+    "yen": "JPY", "swiss franc": "CHF", "franc": "CHF", "rupee": "INR", "zloty": "PLN",
+}  # fmt: skip
+_WORDED: Final = re.compile(r"(?P<number>\S*\d)[ \u00a0]*(?P<name>[a-z]+(?: [a-z]+)?)", re.IGNORECASE)
+
+
+def money_in_words(text: str) -> str | None:
+    """An amount with its currency's code where a text has the name of one (`150 euros` is `150 EUR`), else None."""
+    found = _WORDED.fullmatch(text.strip()) if len(text) <= LONGEST else None
+    name = " ".join(found["name"].casefold().split()) if found else ""
+    code = (
+        _NAMES.get(name) or _NAMES.get(name.removesuffix("s")) or _NAMES.get(name.replace("pounds", "pound"))
+    )
+    if found is None or code is None or read_amount(found["number"]) is None:
+        return None
+    return f"{found['number'].lstrip('$€£¥')} {code}"
 
 
 def _code(word: str) -> str | None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.language.amount import Amount, read_amount
+from engine.language.amount import Amount, money_in_words, read_amount
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,9 @@ from engine.language.amount import Amount, read_amount
         ("£3", "3", "GBP"),
         ("(3.50 EUR)", "-3.50", "EUR"),
         ("25 kr", "25", ""),
+        ("200$", "200", ""),
+        ("200 $ USD", "200", "USD"),
+        ("200€ EUR", "200", "EUR"),
     ],
 )
 def test_an_amount_is_read_exactly_whatever_sign_commas_or_brackets_it_wears(
@@ -84,3 +87,22 @@ def test_every_way_to_write_one_amount_reads_the_same(number: Decimal) -> None:
 def test_no_text_makes_reading_an_amount_fail(text: str) -> None:
     amount = read_amount(text)
     assert amount is None or amount.value.is_finite()
+
+
+@pytest.mark.parametrize(
+    ("written", "right"),
+    [
+        ("150 euros", "150 EUR"),
+        ("1,200.50 Euro", "1,200.50 EUR"),
+        ("$20 dollars", "20 USD"),
+        ("5 canadian  dollars", None),
+        ("5 Canadian dollars", "5 CAD"),
+        ("5 pounds", "5 GBP"),
+        ("200 items", None),
+        ("10,63 euro", None),
+        ("euros", None),
+    ],
+)
+def test_an_amount_with_the_name_of_its_currency_is_known_for_a_hint(written: str, right: str | None) -> None:
+    assert read_amount(written) is None
+    assert money_in_words(written) == right
