@@ -19,6 +19,7 @@ from engine.language.conditions.judging import (
     Verdict,
     sentence,
 )
+from engine.language.conditions.meant import Line, other_meaning
 from engine.language.conditions.operands import AMOUNT, RANGE, OperandError, Wanted, part
 from engine.language.conditions.phrases import (
     comparison_called,
@@ -188,11 +189,27 @@ class _Reader:
             return None
         subject = _Subject(path, entry.key.mark, f"{word} {path.text}")
         if word in _MEASURES:
+            if isinstance(entry.value, MappingNode) and _is_block(entry.value):
+                self._measured_block(subject, word, entry.value)
+                return None
             return self._about(replace(subject, measure=cast(Measure, word)), entry.value)
         quantifier = cast(Quantifier, word)
         if _is_block(entry.value):
             return self._items(subject, quantifier, entry.value)
         return self._about(replace(subject, quantifier=quantifier), entry.value)
+
+    def _measured_block(self, subject: _Subject, word: str, block: MappingNode) -> None:
+        """Tell of fields in braces after a word that takes a comparison: `sum of order.line_items: {quantity: …}`."""
+        first = block.entries[0]
+        name, list_ = first.key.text, subject.path.text.removesuffix("[*]")
+        says = f" {first.value.text}" if isinstance(first.value, ScalarNode) else " …"
+        if word == "sum of":
+            message = f"`{subject.label}` takes a comparison; which field is added up is a part of the path"
+            hint = f"sum of {list_}[*].{name}:{says}"
+        else:
+            message = f"`{subject.label}` counts all of them, whatever their {name} is"
+            hint = f"any of {list_}: {{{name}:{says}}}"
+        self.problems.error(first.key.mark, message, hint)
 
     def _items(self, subject: _Subject, quantifier: Quantifier, node: Node) -> Condition | None:
         whole = self._leaf(subject, COMPARISONS["present"], False, ())
@@ -281,12 +298,29 @@ class _Reader:
             return None
         said = comparison_said(text)
         if said is None:
-            return self._plain(subject, node, text)
+            return None if self._meant(subject, "is", False, node) else self._plain(subject, node, text)
         start = len(node.text) - len(node.text.lstrip()) + said.end
         operand = part(node, start, start + len(text) - said.end)
+        if self._meant(subject, said.comparison.word, said.negated, operand):
+            return None
         if said.comparison.word == "is" and operand.style == "plain" and self._twice(operand, said.negated):
             return None
         return self._leaf(subject, said.comparison, said.negated, said.comparison.operands_in(operand), text)
+
+    def _meant(self, subject: _Subject, word: str, negated: bool, operand: ScalarNode) -> bool:
+        """Tell of an operand that was meant as something else; whether that is sure, so that the line is of no use."""
+        items = subject.quantifier is not None
+        plain = subject.path.bare and not (items or subject.measure or self.outer)
+        field = subject.path.last
+        line = Line(
+            subject.label, subject.path.first, field, COMPARISONS[word], negated, operand, items, plain
+        )
+        remark = other_meaning(line)
+        if remark is None:
+            return False
+        tell = self.problems.error if remark.sure else self.problems.warning
+        tell(operand.mark, remark.message, remark.hint)
+        return remark.sure
 
     def _plain(self, subject: _Subject, node: ScalarNode, text: str) -> Leaf | None:
         """A plain value; one that reads like a comparison gone wrong is told."""
@@ -331,6 +365,8 @@ class _Reader:
             return None if values is None else self._leaf(subject, comparison, negated, values)
         if comparison.word == "is" and not negated and value.style == "plain":
             return self._written(subject, value)
+        if self._meant(subject, comparison.word, negated, value):
+            return None
         return self._leaf(subject, comparison, negated, comparison.operands_in(value))
 
     def _switched(self, subject: _Subject, comparison: Comparison, negated: bool, value: Node) -> Leaf | None:
@@ -362,6 +398,10 @@ class _Reader:
         text: str = "",
     ) -> Leaf | None:
         """One comparison, its operands read; `text` is the whole of what was written, if it was one text."""
+        blank = next((one for one in operands if _says_nothing(one, comparison)), None)
+        if blank is not None:
+            self._nothing(subject, comparison, negated, blank)
+            return None
         fault = self._misplaced(subject, comparison, operands)
         if fault is not None:
             self.problems.error(subject.mark, *fault)
@@ -388,6 +428,14 @@ class _Reader:
             quantifier=subject.quantifier,
             measure=subject.measure,
         )
+
+    def _nothing(self, subject: _Subject, comparison: Comparison, negated: bool, blank: ScalarNode) -> None:
+        """Tell of an operand in quotes with nothing in them."""
+        of_value = comparison.word in ("is", "one of", "exactly") and not negated
+        right = f"{subject.label}: {'missing' if of_value else 'present'}"
+        without = "without" if of_value else "with any"
+        message = f"there is nothing between these quotes to compare {subject.label} with"
+        self.problems.error(blank.mark, message, f"For a field {without} value write `{right}`")
 
     def _misplaced(
         self, subject: _Subject, comparison: Comparison, operands: Sequence[ScalarNode]
@@ -439,6 +487,11 @@ def _read(
                 f'"{operand.text.strip()}" cannot be read as an amount', "Write 3 or 3.00", operand
             )
     return wanted
+
+
+def _says_nothing(operand: ScalarNode, comparison: Comparison) -> bool:
+    """Whether there are no letters in an operand; blanks count for `exactly` alone."""
+    return not (operand.text if comparison.word == "exactly" else operand.text.strip())
 
 
 def _formula_hint(operand: ScalarNode) -> str:

@@ -72,7 +72,6 @@ def says(operand: str, value: object, field: str = "value", before: object = Non
         ('"true"', ["true", "TRUE"], [True, False, "yes"]),
         ("2026-01-01", ["2026-01-01", "2026-01-01T10:00:00-05:00", "2026-01-02T04:59:59Z", "2026-01-01 23:59"],
          ["2026-01-02T05:00:00Z", "2025-12-31T23:00:00-05:00", "2026-01-02"]),
-        ('""', [""], [None, ABSENT, "x", []]),
         ("vip", [["new", "VIP"], "vip"], [["new"], [], [None]]),
         ("[chord, app]", ["chord", "APP", ["web", "app"]], ["web", None, ABSENT]),
         ("one of chord, app", ["chord", "app"], ["web", "chord, app"]),
@@ -429,12 +428,17 @@ values = st.recursive(
 )
 
 
-@given(st.lists(texts, min_size=1, max_size=2), values, st.sampled_from(["value", "sku"]), st.booleans())
+@given(
+    st.lists(texts.filter(str.strip), min_size=1, max_size=2),
+    values,
+    st.sampled_from(["value", "sku"]),
+    st.booleans(),
+)
 @settings(max_examples=500, deadline=None, derandomize=True)
 def test_values_that_share_no_key_with_an_equality_are_certainly_not_equal(
     operands: list[str], value: Any, field: str, quoted: bool
 ) -> None:
-    plain: Callable[[str], str] = lambda text: f"'{text}'" if quoted or not text.strip() else text  # noqa: E731
+    plain: Callable[[str], str] = lambda text: f"'{text}'" if quoted else text  # noqa: E731
     condition = leaf(
         f"o.{field}: {{is: [{', '.join(plain(one) for one in operands if ',' not in one) or 'x'}]}}"
     )

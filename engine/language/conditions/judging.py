@@ -18,7 +18,6 @@ from engine.language.conditions.operands import (
     RANGE,
     CannotTell,
     MomentOperand,
-    Wanted,
     is_nothing,
     number_text,
 )
@@ -301,7 +300,7 @@ class Leaf(Condition):
 
     def _of(self, value: object, scope: Scope) -> Answer:
         """What the comparison, not its opposite, says of one value."""
-        if value is None or (is_nothing(value) and not self._takes_empty):
+        if is_nothing(value):
             return NO
         read = self.comparison.operand.of(value, scope)
         if read is None:
@@ -311,11 +310,6 @@ class Leaf(Condition):
             if judge(read, wanted, scope):
                 return YES
         return NO
-
-    @property
-    def _takes_empty(self) -> bool:
-        """Whether the author asked for an empty text, as in `is ""`."""
-        return any(isinstance(one, Wanted) and not one.text for one in self.wanted)
 
     def _said_of(self, value: object, scope: Scope) -> Answer:
         answer = self._of(value, scope)

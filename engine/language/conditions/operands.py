@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from engine.language.amount import Amount, read_amount
+from engine.language.amount import Amount, money_in_words, read_amount
 from engine.language.moment import read_day, read_moment
 from engine.language.node import ScalarNode
 from engine.language.pattern import PatternError, compile_pattern, compile_wildcards
@@ -126,14 +126,30 @@ def holds_codes(field: str) -> bool:
     return field.casefold().rpartition("_")[2] in _CODES
 
 
+_TIMES: Final = frozenset(("at", "on", "date", "day", "time"))
+
+
+def holds_times(field: str) -> bool:
+    """Whether a field, by its name, holds times: `completed_at`, `ship_date`."""
+    return field.casefold().rpartition("_")[2] in _TIMES
+
+
 def is_code(text: str) -> bool:
     """Whether zeros stand before a number, as in `007`."""
     return len(text) > 1 and text[0] == "0" and text[1].isdigit()
 
 
-class _Value(Operand):
-    takes = "a value, or a list of values"
+class _Several(Operand):
+    """What may be one value, or several in brackets: `contains [example, test]`."""
+
     several = True
+
+    def parts(self, node: ScalarNode) -> tuple[ScalarNode, ...]:
+        return bracketed(node) or (node,)
+
+
+class _Value(_Several):
+    takes = "a value, or a list of values"
     unreadable = "is neither a text nor a number"
 
     def one(self, node: ScalarNode, field: str) -> Wanted:
@@ -150,7 +166,7 @@ class _Values(_Value):
     takes = "values with commas between them, or a list"
 
     def parts(self, node: ScalarNode) -> tuple[ScalarNode, ...]:
-        return cut(node, ",")
+        return bracketed(node) or cut(node, _BETWEEN if node.style == "plain" else _COMMA)
 
 
 class _Earlier(_Value):
@@ -174,9 +190,8 @@ class _Exact(Operand):
         return text_of(value)
 
 
-class _Text(Operand):
+class _Text(_Several):
     takes = "a text"
-    several = True
     unreadable = "is not a text"
 
     def one(self, node: ScalarNode, field: str) -> str:
@@ -189,6 +204,9 @@ class _Text(Operand):
 
 class _Wildcards(_Exact):
     takes = "a text in which * stands for any letters and ? for one"
+
+    def parts(self, node: ScalarNode) -> tuple[ScalarNode, ...]:
+        return bracketed(node) or (node,)
 
     def one(self, node: ScalarNode, field: str) -> Any:
         return compile_wildcards(node.text.strip())
@@ -231,7 +249,17 @@ def _right_amount(text: str) -> str:
     decimal = text.replace(".", "").replace(",", ".")
     if "," in text and read_amount(decimal):
         return f"Write {decimal}"
-    return "Write 200 or 200.00"
+    amount = money_in_words(text) or money_in_words(_NUMBER.sub("", text, count=1)) or _only_number(text)
+    return f"Write {amount}" if amount else "Write 200 or 200.00"
+
+
+_NUMBER: Final = re.compile(r"^\D+(?=\d)")
+
+
+def _only_number(text: str) -> str:
+    """The one number among other words, "" where there are none or several."""
+    numbers = [word for word in text.split() if read_amount(word)]
+    return numbers[0] if len(numbers) == 1 else ""
 
 
 class _Range(AmountOperand):
@@ -239,7 +267,7 @@ class _Range(AmountOperand):
     several = True
 
     def parts(self, node: ScalarNode) -> tuple[ScalarNode, ...]:
-        return cut(node, " and ") if re.search(r"\band\b", node.text, re.IGNORECASE) else cut(node, " to ")
+        return cut(node, _AND if _AND.search(node.text) else _TO)
 
     def read(self, nodes: Sequence[ScalarNode], field: str) -> tuple[Any, ...]:
         if len(nodes) != 2:
@@ -307,14 +335,43 @@ class _Time(MomentOperand):
     takes = ""
 
 
-def cut(node: ScalarNode, separator: str) -> tuple[ScalarNode, ...]:
+_COMMA: Final = re.compile(",")
+_BETWEEN: Final = re.compile(r"\s*(?:,(?:\s+or\b)?|\bor\b)\s*", re.IGNORECASE)
+_OR: Final = re.compile(r"\s*(?:(?<!\d),|,(?!\d))\s*(?:or\s+)?|\s+or\s+", re.IGNORECASE)
+_AND: Final = re.compile(r"\band\b", re.IGNORECASE)
+_TO: Final = re.compile(r"\bto\b", re.IGNORECASE)
+_LISTED: Final = re.compile(r"""\s*("[^"]*"|'[^']*'|[^,"']+)\s*(?:,|$)""")
+
+
+def choices(text: str) -> tuple[str, ...]:
+    """The values in a text that has commas or `or` between them; a comma between digits is a part of a number."""
+    return tuple(piece.strip().strip("\"'") for piece in _OR.split(text) if piece.strip())
+
+
+def bracketed(node: ScalarNode) -> tuple[ScalarNode, ...]:
+    """The values of a list that stands in brackets inside a text without quotes, none where there is no such list."""
+    text = node.text.strip()
+    if node.style != "plain" or not (text.startswith("[") and text.endswith("]")):
+        return ()
+    start, end = node.text.index("[") + 1, node.text.rindex("]")
+    pieces: list[ScalarNode] = []
+    while start < end:
+        found = _LISTED.match(node.text, start, end)
+        if found is None:
+            return ()
+        pieces.append(part(node, found.start(1), found.end(1)))
+        start = found.end()
+    return tuple(piece for piece in pieces if piece.text or piece.style != "plain")
+
+
+def cut(node: ScalarNode, separator: re.Pattern[str]) -> tuple[ScalarNode, ...]:
     """A text cut at a separator into texts with their own places, those without letters left out."""
     pieces: list[ScalarNode] = []
     start = 0
-    for piece in re.split(re.escape(separator), node.text, flags=re.IGNORECASE):
-        if piece.strip():
-            pieces.append(part(node, start, start + len(piece)))
-        start += len(piece) + len(separator)
+    for end, following in (*(found.span() for found in separator.finditer(node.text)), (len(node.text), 0)):
+        if node.text[start:end].strip():
+            pieces.append(part(node, start, end))
+        start = following
     return tuple(pieces)
 
 
