@@ -162,9 +162,9 @@ def compile_template(node: ScalarNode, problems: Problems) -> Template | None:
 
 
 def _warn_of_single_braces(node: ScalarNode, spans: Sequence[Span], problems: Problems) -> None:
-    for place in single_braces(node.text, spans):
+    for place, field in single_braces(node.text, spans):
         mark = Places.of(node).mark(place)
-        problems.warning(mark, "a field in single braces is printed as it stands", "write {{ }}")
+        problems.warning(mark, "a field in single braces is printed as it stands", f"{{{{ {field} }}}}")
 
 
 def _constant(node: ScalarNode) -> Template:

@@ -582,6 +582,15 @@ def test_values_are_never_read_as_templates() -> None:
         ("{{ order.number", "`{{` is never closed"),
         ("{{ order number }}", '"number" is not expected here'),
         ("{{ }}", "there is nothing where a value is wanted"),
+        (
+            "{{ order.adjustments[*].promotion_code }}",
+            "it needs a loop -> {% for one in order.adjustments %}{{ one.promotion_code }} {% endfor %}",
+        ),
+        (
+            "{{ order.shipments[*].line_items[*].sku | upper }}",
+            "{% for one in order.shipments %}{% for one_more in one.line_items %}{{ one_more.sku }} {% endfor %}{% endfor %}",
+        ),
+        ("{% for i in order.line_items[*] %}x{% endfor %}", "without [*] -> {% for i in order.line_items %}"),
         ("{% if order.total = 3 %}x{% endif %}", "a single = gives a value; to compare, there are two -> =="),
         ("{% if order.total %}x", "`{% if … %}` is never closed -> {% endif %}"),
         (
@@ -666,6 +675,7 @@ def test_a_field_in_single_braces_is_warned_of(end: str) -> None:
     assert [(problem.severity, problem.line, problem.column) for problem in problems.found] == [
         ("warning", 3, 11)
     ]
+    assert problems.found[0].hint == "{{ order.number }}"
 
 
 # what is read
@@ -831,6 +841,7 @@ def test_a_formula_without_an_answer_says_why(text: str, because: str) -> None:
     [
         ("{{ order.total > 3 }}", "a formula is written without {{ }}"),
         ("order.total >", "there is nothing where a value is wanted"),
+        ("sum(order.line_items[*].quantity) > 3", "a formula takes one of them: [0] is the first"),
         ("order.total > 3 order", '"order" is not expected here'),
         ("order.total | mony > 3", 'there is no filter "mony"'),
         ("order.total() > 3", "a template cannot call anything"),

@@ -58,6 +58,8 @@ _OTHER_TAGS: Final = {
 }
 """Tags of other template languages, and what to write here."""
 _NOTHING: Final = "there is nothing where a value is wanted"
+_FAR: Final = 200
+"""A path is no longer than this."""
 _TAG: Final = re.compile(r"\{%[-+]?\s*(\w+)")
 _FROM: Final = re.compile(r"got '(.*)'$", re.DOTALL)
 
@@ -71,7 +73,39 @@ def in_plain_words(error: TemplateSyntaxError, text: str) -> TemplateFault:
     return _near(place, text)
 
 
+_ANY_ITEM: Final = re.compile(r"(?P<list>[A-Za-z_][\w.]*(?:\[\d+\][\w.]*)*)\[\s*$")
+_REST: Final = re.compile(r"\*\s*\](?P<rest>[\w.\[\]*]*)")
+
+
+def _any_item(place: int, text: str) -> TemplateFault | None:
+    """`order.line_items[*].sku`, which names a value of every item."""
+    of, rest = _ANY_ITEM.search(text, max(0, place - _FAR), place), _REST.match(text, place)
+    if of is None or rest is None:
+        return None
+    every = f"[*] names every item of {of['list']} at once"
+    start = max(text.rfind("{{", 0, place), text.rfind("{%", 0, place))
+    if start < 0:
+        return TemplateFault(place - 1, f"{every}, and a formula takes one of them: [0] is the first")
+    tag = re.match(r"\{%[-+]?\s*for\s+(\w+)\s+in\s", text[start:place])
+    if tag:
+        message = f"a loop goes over {of['list']} as it is, without [*]"
+        return TemplateFault(place - 1, message, f"{{% for {tag[1]} in {of['list']} %}}")
+    message = f"{every}, and a text takes one after the other: it needs a loop"
+    return TemplateFault(place - 1, message, _loop(of["list"], rest["rest"], "one"))
+
+
+def _loop(items: str, rest: str, name: str) -> str:
+    """A loop that prints what the rest of a path leads to in each item; a list in it gets a loop of its own."""
+    field, inner, further = rest.partition("[*]")
+    value = f"{name}{field}"
+    body = _loop(value, further, f"{name}_more") if inner else f"{{{{ {value} }}}} "
+    return f"{{% for {name} in {items} %}}{body}{{% endfor %}}"
+
+
 def _near(place: int, text: str) -> TemplateFault:
+    every = _any_item(place, text)
+    if every is not None:
+        return every
     word = re.match(r"\w+|\S?", text[place:])
     found = word[0] if word else ""
     what = f'"{found}" is not expected here' if found else "the text ends too early"

@@ -229,10 +229,10 @@ def _spans(tokens: list[Token]) -> Iterator[Span]:
 _SINGLE: Final = re.compile(r"(?<!\{)[{]\s?(?:[a-z_]+\.)+[a-z_]+\s?[}](?!\})", re.IGNORECASE)
 
 
-def single_braces(text: str, spans: Sequence[Span] = ()) -> Iterator[int]:
-    """The places where a field stands in single braces, which print as they are."""
+def single_braces(text: str, spans: Sequence[Span] = ()) -> Iterator[tuple[int, str]]:
+    """The places where a field stands in single braces, which print as they are, and the field."""
     starts = [0, *(span.end for span in spans)]
     ends = [*(span.start for span in spans), len(text)]
     for start, end in zip(starts, ends, strict=True):
         for match in _SINGLE.finditer(text, start, end):
-            yield match.start()
+            yield match.start(), match[0].strip("{} ")
