@@ -234,6 +234,12 @@ def _explained(text: str, at: int) -> PathError:
         )
     if odd:
         corrected = f'{text[: odd.start()]}["{odd[1]}"]{text[odd.end() :]}'
+        if " " in odd[1] and not text.startswith("$"):
+            right = _without_blanks(text, odd)
+            brackets = f"; a name that has the blank in it is written `{corrected}`" if "." in text else ""
+            return PathError(
+                f"there is a blank in the path `{text}`{brackets}", odd.start(1) + odd[1].index(" "), right
+            )
         return PathError(
             f"a name with a blank or a dash is written in brackets and quotes: `{text}`",
             odd.start(1),
@@ -243,6 +249,14 @@ def _explained(text: str, at: int) -> PathError:
         return PathError(f"a closing ] is missing in the path `{text}`", text.rindex("["), f"{text}]")
     rest = text[at : at + 20] or text[-1]
     return PathError(f'the path `{text}` cannot be read from "{rest}" on', min(at, len(text) - 1))
+
+
+def _without_blanks(text: str, odd: re.Match[str]) -> str:
+    """A path whose blanks were probably a dot (`order total`) or `_` (`order.ship address.city`)."""
+    object_, _, field = odd[1].partition(" ")
+    words = odd[1] if "." in text else field
+    name = re.sub(r"[ -]+", "_", words)
+    return f"{text[: odd.start(1)]}{name if '.' in text else f'{object_}.{name}'}{text[odd.end() :]}"
 
 
 def _without_jsonpath(text: str) -> str:

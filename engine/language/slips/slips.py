@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+from engine.language.conditions.phrases import comparison_called
 from engine.language.problem import Mark
 from engine.language.slips.lines import Brackets, Line, indent_of, quote_end, read_value
-from engine.language.slips.page import CONDITIONS, Page, Slip
+from engine.language.slips.page import CONDITIONS, OF_ITEMS, Page, Slip
 from engine.language.words import normal_key, quoted, without_curly_quotes
 
 _SIGNS = "*&!@%`,]}|>"
@@ -169,6 +170,9 @@ def colon_inside(line: Line, page: Page) -> Slip | None:
     found = re.search(r":(?=[ \t]|$)", value.text) if value.kind == "plain" else None
     if found is None:
         return None
+    condition = _colon_of_condition(line, page, found.start()) if page.in_conditions(line) else None
+    if condition is not None:
+        return condition
     what = 'contains ": "' if found.end() < len(value.text) else 'ends with ":"'
     below = page.opened_by(line)
     if line.key is not None and below is not None and below.key is not None and _one_setting(value.text):
@@ -179,6 +183,23 @@ def colon_inside(line: Line, page: Page) -> Slip | None:
         f"this text {what}, which YAML takes for a new setting. Quote it, or put the text on the next line"
     )
     return _quote(line, page, value.column + found.start(), f"{message} after `{line.lead}|`")
+
+
+def _colon_of_condition(line: Line, page: Page, colon: int) -> Slip | None:
+    """`order.total: at least: 200`, and `any of order.line_items: quantity: more than 5`."""
+    value = line.value
+    word, rest = value.text[:colon].strip(), value.text[colon + 1 :].strip()
+    if comparison_called(word) and rest:
+        message = f"no colon stands after `{word}`"
+        return _mended(line, value.column + colon, message, f"{word} {rest}")
+    if (
+        normal_key(line.key or "").startswith(OF_ITEMS)
+        and _one_setting(value.text)
+        and not set("{}[]") & set(rest)
+    ):
+        message = "the fields of an item stand in braces"
+        return _mended(line, value.column, message, f"{{{value.text}}}")
+    return None
 
 
 def _one_setting(text: str) -> bool:
