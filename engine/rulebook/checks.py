@@ -25,7 +25,7 @@ from engine.language.plain import cut, one_line
 from engine.language.problem import Mark, Problems
 from engine.language.template import Read, Template, compile_template
 from engine.language.words import listing, nearest, normal_key, write_value
-from engine.rulebook.rehearsal import COLLECTING, rehearse
+from engine.rulebook.rehearsal import path_of, rehearse
 from engine.rulebook.rule import Rule
 from engine.rulebook.shapes import Shape, field_path
 from engine.rulebook.trial import read_tests
@@ -83,9 +83,7 @@ class Context:
     def reads(self) -> tuple[tuple[Template, Read], ...]:
         """Every field that a message prints; of collected events, the fields of each of them."""
         reads = ((template, read) for template in self.templates for read in template.reads)
-        if not any(word.word in COLLECTING for word in self.rule.postponed):
-            return tuple(reads)
-        return tuple((template, replace(read, path=_of_one(read.path))) for template, read in reads)
+        return tuple((template, replace(read, path=path_of(read, self.rule))) for template, read in reads)
 
     @cached_property
     def asked_for(self) -> frozenset[str]:
@@ -116,13 +114,6 @@ def _needed(condition: Condition) -> Iterator[Leaf]:
 def _wants_a_value(leaf: Leaf) -> bool:
     without = leaf.word in ("exists", "is null", "is empty", "changed", "changed from")
     return not (without or leaf.negated or leaf.measure or leaf.quantifier == "none of")
-
-
-def _of_one(path: tuple[str | int | None, ...]) -> tuple[str | int | None, ...]:
-    """What a message says of collected events as it would say it of one: `events[*].order.total` is `order.total`."""
-    if path[:1] == ("events",):
-        return path[2:]
-    return path[1:] if path[:1] in (("first",), ("last",), ("count",)) else path
 
 
 # fields
@@ -554,9 +545,8 @@ def tests_can_be_read(context: Context) -> None:
 @check
 def messages_can_be_filled_in(context: Context) -> None:
     """Every message is filled in from every sample, and again without each field that may be empty."""
-    read = (context.shape.field(field_path(read.path)) for _, read in context.reads)
-    nullable = {info.path for info in read if info is not None and info.nullable}
-    rehearse(context.rule, context.language, nullable - context.asked_for, context.problems)
+    if not context.problems.broken:
+        rehearse(context.rule, context.language, context.asked_for, context.problems)
 
 
 def all_fields(language: Language) -> Iterator[FieldInfo]:

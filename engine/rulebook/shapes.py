@@ -12,7 +12,7 @@ from engine.actions.base import Destinations
 from engine.language.path import parse_path
 from engine.language.scope import Scope, Shop
 from engine.language.words import nearest
-from engine.model import Event
+from engine.model import Event, Memory
 from engine.rulebook.book import Rulebook
 from engine.rulebook.planner import scope_of
 from engine.rulebook.samples import beside, event_of
@@ -38,17 +38,26 @@ EVENT_FIELDS: Mapping[str, FieldInfo] = {
 
 @dataclass(frozen=True)
 class Sample:
-    """The sample of an event type as rules see it."""
+    """The sample of an event type as rules see it: with what is known beside it, and alone."""
 
     event: Event
     scope: Scope
+    alone: Scope
 
     @classmethod
     def of(cls, event_type: EventType, name: str, source: Source, shop: Shop) -> Sample:
         """The sample of a type that the source of this name sends."""
         event = event_of(event_type.sample, event_type.name, name, source, NO_TIME)
         book = Rulebook((), "", {}, (), shop, {}, Destinations(), {name: source})
-        return cls(event, scope_of(event, book, beside(event, source), event.received_at))
+        known = scope_of(event, book, beside(event, source), event.received_at)
+        return cls(event, known, scope_of(event, book, Memory(), event.received_at))
+
+    @property
+    def beside(self) -> frozenset[str]:
+        """The names that rules see beside the payload, as far as more is known: the order of a shipment."""
+        return frozenset(
+            name for name, value in self.scope.root.items() if self.alone.root.get(name) != value
+        )
 
     def without(self, paths: Iterable[str]) -> Scope:
         """What rules see where these fields are empty."""

@@ -149,7 +149,8 @@ def test_the_order_of_a_shipment_may_be_spoken_of(told: Callable[..., list[str]]
 def test_the_name_of_a_product_may_be_spoken_of_where_stock_is(
     told_of_text: Callable[..., list[str]],
 ) -> None:
-    assert not told_of_text("{{ product.name }}", "stock_item_back_in_stock")
+    known = "{{ product.name or stock_item.variant.sku or 'a product' }}"
+    assert not told_of_text(known, "stock_item_back_in_stock")
     assert "product.name does not exist in order_completed events" in told_of_text("{{ product.name }}")[0]
 
 
@@ -237,6 +238,28 @@ def test_a_message_is_tried_with_each_nullable_field_empty_and_with_all_of_them(
     both = "{% if not (stock_item.variant.sku or stock_item.variant.url) %}{{ stock_item.variant.sku | money }}{% endif %}"
     told = told_of_text(both, "stock_item_back_in_stock")
     assert [message.split(",")[0] for message in told] == ["where several fields are empty"]
+
+
+@pytest.mark.parametrize(
+    ("event", "text", "name", "hint"),
+    [
+        ("shipment_shipped", "{{ order.number }}", "order", "{{ order.number or '…' }}"),
+        ("shipment_shipped", "{{ order.total | money }}", "order", ""),
+        ("stock_item_back_in_stock", "{{ product.name }}", "product", "{{ product.name or '…' }}"),
+    ],
+)
+def test_what_is_known_beside_an_event_may_be_unknown_and_that_is_told(
+    language: Language, event: str, text: str, name: str, hint: str
+) -> None:
+    rule = f'when: {event}\nthen:\n  - slack:\n      text: "Hello {text}"\n'
+    (problem,) = read_rule("r.yaml", rule, language).problems
+    assert problem.message.startswith(f"where the {name} is not known, ")
+    assert (problem.severity, problem.hint) == ("warning", hint)
+
+
+def test_a_rule_that_asks_for_the_order_of_a_shipment_may_speak_of_it(language: Language) -> None:
+    rule = 'when: shipment_shipped\nif:\n  order.email: present\nthen:\n  - slack:\n      text: "{{ order.number }}"\n'
+    assert not read_rule("r.yaml", rule, language).problems
 
 
 def test_a_rule_that_collects_events_is_tried_with_a_list_of_one(
