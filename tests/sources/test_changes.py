@@ -27,8 +27,9 @@ SAMPLE = EVENT_TYPES["order_completed"].sample
         ("order.subscription_order=true", "order.subscription_order", True),
         ("order.subscription_order=Yes", "order.subscription_order", True),
         ("order.line_items=[]", "order.line_items", []),
-        ("order.gift=1.50", "order.gift", Decimal("1.50")),
-        ("order.gift=for you", "order.gift", "for you"),
+        ("order.line_items[-1].sku=007", "order.line_items[-1].sku", "007"),
+        ("order.line_items.sku=007", "order.line_items.sku", "007"),
+        ("order.completed_at = 2026-11-28", "order.completed_at", "2026-11-28"),
         (" order.total =", "order.total", ""),
     ],
 )
@@ -36,6 +37,14 @@ def test_a_value_gets_the_kind_of_its_field(words: str, path: str, value: Any) -
     read = read_change("order_completed", words)
     assert read == (path, value)
     assert type(read[1]) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [("gift.price=1.50", Decimal("1.50")), ("gift.note=for you", "for you"), ("gift.to=[]", [])],
+)
+def test_an_event_type_that_is_not_known_may_have_any_field(words: str, value: Any) -> None:
+    assert read_change("gift_given", words)[1] == value
 
 
 @pytest.mark.parametrize(
@@ -47,6 +56,13 @@ def test_a_value_gets_the_kind_of_its_field(words: str, path: str, value: Any) -
         ("order.item_count=true", "order.item_count is a number, not 'true'"),
         ("order.subscription_order=maybe", "order.subscription_order is true or false, not 'maybe'"),
         ("order.=5", "order."),
+        ("order.totl=5", "order_completed events have no field order.totl. Did you mean `order.total`?"),
+        (
+            "order.complted_at=2026-11-28",
+            "order_completed events have no field order.complted_at. Did you mean `order.completed_at`?",
+        ),
+        ("order.line_items[0].skuu=A", "Did you mean `order.line_items[*].sku`?"),
+        ("stock_item.count_on_hand=5", "order_completed events have no field stock_item.count_on_hand"),
         ("$..sku=5", "$..sku names no single field"),
     ],
 )

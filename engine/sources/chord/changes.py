@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
+from engine.language.change import replaced
 from engine.language.path import PathError, parse_path
+from engine.language.words import nearest
+from engine.sources.base import FieldInfo
 from engine.sources.chord.catalogue import EVENT_TYPES
 
 _JSON = msgspec.json.Decoder(float_hook=Decimal)
@@ -20,24 +23,43 @@ class CannotChange(ValueError):
 
 
 def read_change(event: str, words: str) -> tuple[str, Any]:
-    """`PATH=VALUE` as a path and a value of the kind that the event's field has.
+    """`PATH=VALUE` as a path and a value of the kind that the event's field has; blanks around `=` do not count.
 
-    `null` is nothing; texts and amounts are taken as written; in a field that Chord does not send, JSON is
-    taken as such and anything else as text. Raises `CannotChange` where there is no `=` or the kind does not fit.
+    `null` is nothing; texts and amounts are taken as written; of an event type that is not known, JSON is taken
+    as such and anything else as text. Raises `CannotChange` where there is no `=`, the event's type has no such
+    field, or the kind does not fit.
     """
-    path, equals, text = words.partition("=")
-    if not equals or not path.strip():
+    path, equals, text = (part.strip() for part in words.partition("="))
+    if not equals or not path:
         raise CannotChange(f'"{words}" is not PATH=VALUE: write for example order.total=250.00')
-    path = path.strip()
-    field = EVENT_TYPES[event].fields.get(_any_item(path)) if event in EVENT_TYPES else None
-    return path, _value(path, field.kind if field else "", text)
+    kind = _field(event, path, EVENT_TYPES[event].fields).kind if event in EVENT_TYPES else ""
+    return path, _value(path, kind, text)
 
 
 def changed(body: Any, changes: Mapping[str, Any]) -> Any:
     """A copy of a body with each path set to its value. Raises `CannotChange` where a path leads nowhere."""
     for path, value in changes.items():
-        body = _set(body, _steps(path), value, path)
+        try:
+            body = replaced(body, _steps(path), _to(value))
+        except LookupError:
+            raise CannotChange(f"{path} leads nowhere in this event") from None
     return body
+
+
+def _to(value: Any) -> Callable[[Any], Any]:
+    return lambda old: value
+
+
+def _field(event: str, path: str, fields: Mapping[str, FieldInfo]) -> FieldInfo:
+    """The field that a path names; the `[*]` of lists may be left out. Raises `CannotChange` for any other."""
+    name = _any_item(path)
+    bare = name.replace("[*]", "")
+    found = fields.get(name) or next((fields[one] for one in fields if one.replace("[*]", "") == bare), None)
+    if found is not None:
+        return found
+    near = next(iter(nearest(name, fields)), None)
+    mean = f". Did you mean `{near}`?" if near else ""
+    raise CannotChange(f"{event} events have no field {path}{mean}")
 
 
 def _any_item(path: str) -> str:
@@ -76,18 +98,3 @@ def _fits(kind: str, value: Any) -> bool:
     return (
         isinstance(value, bool) if kind == "truth" else isinstance(value, int | Decimal) and value is not True
     )
-
-
-def _set(node: Any, steps: Sequence[str | int | None], value: Any, path: str) -> Any:
-    if not steps:
-        return value
-    step, *rest = steps
-    if isinstance(step, str) and isinstance(node, Mapping):
-        return {**node, step: _set(node.get(step, {}), rest, value, path)}
-    if isinstance(node, list) and step is None:
-        return [_set(item, rest, value, path) for item in node]
-    if isinstance(node, list) and isinstance(step, int) and -len(node) <= step < len(node):
-        items = list(node)
-        items[step] = _set(items[step], rest, value, path)
-        return items
-    raise CannotChange(f"{path} leads nowhere in this event")
