@@ -289,3 +289,39 @@ def test_a_rule_started_by_the_clock_is_told_to_wait_for_a_later_version_and_is_
     assert not messages(book)
     assert [word.word for word in book.rules[0].postponed] == ["when", "over"]
     assert all("not in this version yet" in message for message in messages(book, "warning"))
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        "1 per day",
+        "1 per 6 hours for each stock_item.variant.sku",
+        "3 times per week",
+        "2 per 30 min for each order.email",
+        "{count: 1, per: 6 hours}",
+        "{count: 1, per: day, for each: order.email}",
+    ],
+)
+def test_a_limit_that_is_one_is_only_told_to_wait_for_a_later_version(load: Load, limit: str) -> None:
+    book = load(f"when: order_completed\nlimit: {limit}\n")
+    assert not messages(book)
+    assert [word.word for word in book.rules[0].postponed] == ["limit"]
+
+
+@pytest.mark.parametrize(
+    "limit", ["once an hour", "daily", "per day", "0 per day", "1 per blue moon", "{count: 1}", "{per: day}", "[1, day]",
+              "{count: many, per: day}", "1 per day for each order total", "{count: 1, per: day, each: order.email}"]
+)  # fmt: skip
+def test_a_limit_that_is_none_is_a_fault_with_a_line_that_would_do(load: Load, limit: str) -> None:
+    book = load(f"when: order_completed\nlimit: {limit}\n")
+    assert not book.rules
+    assert any("is not understood. Write `limit: 1 per " in message for message in messages(book))
+
+
+def test_what_stands_under_a_misspelt_setting_is_read_as_if_it_were_the_right_one(load: Load) -> None:
+    book = load("wehn: order_completed\ncondition:\n  order.totl: 5\nthen:\n  - slack: {text: hi}\n")
+    assert [(problem.line, problem.message.split("`")[1]) for problem in book.problems] == [
+        (1, "when"),
+        (2, "if"),
+        (3, "order.total"),
+    ]
