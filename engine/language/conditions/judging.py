@@ -286,7 +286,7 @@ class Leaf(Condition):
             )
         if self.quantifier is not None:
             answers = [self._said_of(value, scope) for value in values]
-            return self._quantified(self.quantifier, answers, values)
+            return self._quantified(self.quantifier, answers, values, found)
         unread = _ABSENT
         for value in values:
             answer = self._of(value, scope)
@@ -295,7 +295,7 @@ class Leaf(Condition):
             if answer is UNKNOWN:
                 unread = value
         if unread is not _ABSENT:
-            return _Weighed(UNKNOWN, values, why=self._unread(unread))
+            return _Weighed(UNKNOWN, values, why=self._unread(unread, found))
         return _Weighed(YES if self.negated else NO, values)
 
     def _of(self, value: object, scope: Scope) -> Answer:
@@ -315,12 +315,14 @@ class Leaf(Condition):
         answer = self._of(value, scope)
         return _OPPOSITE[answer] if self.negated else answer
 
-    def _quantified(self, quantifier: Quantifier, answers: list[Answer], values: list[object]) -> _Weighed:
+    def _quantified(
+        self, quantifier: Quantifier, answers: list[Answer], values: list[object], found: list[object]
+    ) -> _Weighed:
         answer = QUANTIFIERS[quantifier](answers)
         if quantifier == "every one of" and not values:
             return _Weighed(answer, values, why=f'{self.path.text} is empty, so "every one of" is not met')
         if answer is UNKNOWN:
-            return _Weighed(answer, values, why=self._unread(values[answers.index(UNKNOWN)]))
+            return _Weighed(answer, values, why=self._unread(values[answers.index(UNKNOWN)], found))
         telling = NO if quantifier == "every one of" else YES
         return _Weighed(answer, values, values[answers.index(telling)] if telling in answers else _ABSENT)
 
@@ -337,7 +339,10 @@ class Leaf(Condition):
 
     # Reasons.
 
-    def _unread(self, value: object) -> str:
+    def _unread(self, value: object, found: list[object]) -> str:
+        """Why the comparison could not be made; of the entries of a list it is the list that is named."""
+        if isinstance(value, dict) and len(found) == 1 and isinstance(found[0], list):
+            value = found[0]
         wanted = self.comparison.operand.unreadable.format(
             wanted=_operand_text(self.comparison, self.operands)
         )
