@@ -28,6 +28,7 @@ MAX_NODES = 20_000
 MOST_TOLD = 100
 """So many faults of one file are told at most."""
 
+_SAVE = "Save it as UTF-8: in most editors with Save as, Encoding: UTF-8"
 _UNREADABLE = re.compile(
     "[^\t\n\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
@@ -39,11 +40,14 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _STYLES: dict[str | None, Style] = {"'": "single", '"': "double", "|": "literal", ">": "folded"}
 
 
-def read_document(text: str | bytes, problems: Problems) -> MappingNode | None:
-    """The one YAML document of a rule file, as nodes with places; faults go to `problems`.
+def read_document(
+    text: str | bytes, problems: Problems, example: str = "name: Big order"
+) -> MappingNode | None:
+    """The one YAML document of a file, as nodes with places; faults go to `problems`.
 
     After a fault the rest is still read as it was probably meant, so that further faults can be told; whether
-    the file may be used is what `problems.broken` says. None where nothing can be read.
+    the file may be used is what `problems.broken` says. None where nothing can be read. `example` is a line
+    that such a file may begin with, shown where it holds no setting.
     """
     source = read_source(text, problems)
     if source is None:
@@ -52,7 +56,7 @@ def read_document(text: str | bytes, problems: Problems) -> MappingNode | None:
     if isinstance(node, MappingNode):
         check_blocks(node, problems)
     elif not problems.broken:
-        _not_a_block(node, problems)
+        _not_a_block(node, problems, example)
     del problems.found[MOST_TOLD:]
     return node if isinstance(node, MappingNode) else None
 
@@ -84,17 +88,16 @@ def _bytes_of(text: str) -> str | bytes:
 
 def _decode(data: bytes, problems: Problems) -> str | None:
     if data.startswith((b"\xff\xfe", b"\xfe\xff")) or b"\0" in data[:4]:
-        problems.error(Mark(1, 1), 'this file is saved as UTF-16 ("Unicode"). Save it as UTF-8')
+        problems.error(Mark(1, 1), f'this file is saved as UTF-16 ("Unicode"). {_SAVE}')
         return None
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         before = data[: error.start].decode("utf-8").replace("\r\n", "\n").replace("\r", "\n")
         mark = _mark_at(before, len(before))
-        after = f' after "{before.split()[-1][-20:]}"' if before[-1:].strip() else ""
-        problems.error(
-            mark, f"this file is not saved as UTF-8: the letter{after} cannot be read. Save it as UTF-8"
-        )
+        letters = before.split()[-1][-20:].strip("\"'") if before[-1:].strip() else ""
+        after = f' after "{letters}"' if letters else ""
+        problems.error(mark, f"this file is not saved as UTF-8: the letter{after} cannot be read. {_SAVE}")
         return None
 
 
@@ -113,17 +116,16 @@ def _mark_at(source: str, offset: int) -> Mark:
     return Mark(source.count("\n", 0, offset) + 1, offset - source.rfind("\n", 0, offset))
 
 
-def _not_a_block(node: Node | None, problems: Problems) -> None:
+def _not_a_block(node: Node | None, problems: Problems, example: str) -> None:
+    mark = node.mark if node is not None else Mark(1, 1)
     if node is None or (isinstance(node, ScalarNode) and node.empty):
-        problems.error(Mark(1, 1), "this file is empty: there is no setting in it", "name: Big order")
+        mark, message = Mark(1, 1), "this file is empty: there is no setting in it"
     elif isinstance(node, SequenceNode):
-        problems.error(
-            node.mark,
-            "this file is a list. Settings such as `name:` and `when:` begin a line without a dash",
-            "name: Big order",
-        )
+        setting = f" such as `{example.partition(':')[0]}:`" if example else ""
+        message = f"this file is a list. Settings{setting} begin a line without a dash"
     else:
-        problems.error(node.mark, "this file is only a text, without any setting", "name: Big order")
+        message = "this file is only a text, without any setting"
+    problems.error(mark, message, example)
 
 
 @dataclass(slots=True)

@@ -569,3 +569,11 @@ def test_a_value_as_we_write_it_reads_back_as_that_text(text: str) -> None:
     assert plain(node) == {"a": text, "b": [text], "c": [text, "x"], "d": text}
     assert scalar(node, "a").truth is None
     assert not scalar(node, "a").empty
+
+
+@pytest.mark.parametrize(("text", "hint"), [("", "shop:"), ("- a\n", "shop:"), ("a\n", "shop:")])
+def test_a_file_without_settings_is_answered_with_a_line_of_its_own_kind(text: str, hint: str) -> None:
+    problems = Problems("shopbell.yaml")
+    assert read_document(text, problems, example=hint) is None
+    assert [problem.hint for problem in problems.found] == [hint]
+    assert "name" not in problems.found[0].message

@@ -732,5 +732,7 @@ def test_what_cannot_be_sent_is_said_in_words(nobody: str, receiver: Any) -> Non
     assert "is not PATH=VALUE" in said(lambda: send_straight(nobody, "order_completed", ["order.total"]))
     assert 'There is no fault "lost"' in said(lambda: send_straight(nobody, "order_completed", fault="lost"))
     assert "must start with https://" in said(lambda: send_straight("example.com", "order_completed"))
-    assert "leads nowhere" in said(lambda: send_straight(nobody, "order_completed", ["order.line_items[9].sku=1"]))
+    assert "leads nowhere" in said(
+        lambda: send_straight(nobody, "order_completed", ["order.line_items[9].sku=1"])
+    )
     assert "must start with https://" in said(lambda: run_straight("example.com", 1))
