@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -34,7 +34,7 @@ Serve = Callable[..., Served]
 
 
 @pytest.fixture
-def serve(tmp_path: Path, catcher: Catcher) -> AsyncIterator[Serve]:
+def serve(tmp_path: Path, catcher: Catcher) -> Iterator[Serve]:
     """Makes a service with these rules, not yet started; it has ended when the test has."""
     made: list[Served] = []
 
@@ -42,7 +42,7 @@ def serve(tmp_path: Path, catcher: Catcher) -> AsyncIterator[Serve]:
         made.append(Served(tmp_path / f"service-{len(made)}", catcher.port, rules))
         return made[-1]
 
-    yield serve  # type: ignore[misc]
+    yield serve
     for one in made:
-        if one.process is not None:
-            one.stop()
+        if one.process is not None and one.process.poll() is None:
+            one.kill()

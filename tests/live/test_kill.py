@@ -38,7 +38,7 @@ async def test_two_thousand_events_with_a_kill_in_the_middle_are_all_on_record_a
     assert {answer.status for answer in answers} == {202}
 
     assert await until(lambda: len(catcher.got) >= 2000 and set(numbers(catcher.got)) == set(wanted))
-    assert service.stop() == 0
+    assert await asyncio.to_thread(service.stop) == 0
     keys = defaultdict(set)
     for caught in catcher.got:
         keys[caught.json["number"]].add(caught.headers["idempotency-key"])
