@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from itertools import takewhile
+from typing import Final
 
 from engine.language.problem import Mark
 from engine.language.slips.lines import Line, indent_of
 from engine.language.slips.page import CONDITIONS, OF_ITEMS, Level, Page, Slip
-from engine.language.words import RULE_SETTINGS, listing, normal_key, plural
+from engine.language.words import OTHER_WORDS, RULE_SETTINGS, listing, normal_key, plural
 
 _GLUED = re.compile(r"(?P<key>[A-Za-z$][^:\s\[]*(?: [^:\s\[]+)*?):(?P<blank>[^\S \t]*)(?P<value>[^\s/].*|$)")
 _NO_COLON = "a setting is written `name: value`, and this line has no colon"
@@ -109,15 +110,15 @@ def nothing_under(line: Line, page: Page) -> Slip | None:
     if above is None or above.key is None or not above.opens or line.dashes or line.indent > above.start:
         return None
     if above.dashes:
-        if line.indent <= above.dashes[-1] or not _holds_a_block(above, page):
+        if not (line.indent > above.dashes[-1] or _of_no_rule(line)) or not _holds_a_block(above, page):
             return None
     elif line.indent != above.start or not _belongs_under(line, above):
         return None
     mark = Mark(above.number, above.start + 1)
-    message = f'"{above.key}" has nothing under it. Indent the lines below by two more spaces'
     column = above.start + 2
+    message = f'"{above.key}" has nothing under it. {_indent_to(column, line, page)}'
     hint = f"{above.raw.strip()}\n{' ' * (column - above.indent)}{line.raw.strip()}"
-    rows = page.shifted(line, column) if above.dashes else _conditions(line, above, page)
+    rows = _body(line, column, page) if above.dashes else _conditions(line, above, page)
     return Slip(mark, message, hint, rows)
 
 
@@ -254,20 +255,60 @@ def _text_outside(line: Line, page: Page) -> Slip | None:
 
 
 def _bare_rows(line: Line, page: Page, column: int) -> dict[int, str]:
-    """This line and the lines of text right below it, moved to a column."""
+    """This line and the lines of text below it, moved to a column; a `name: value` between two of text is text, too."""
     rows: dict[int, str] = {}
-    for row in range(line.number - 1, len(page.rows)):
+    last = line.number - 1
+    for row in range(last, len(page.rows)):
         below = page.line(row)
-        if below.indent < line.indent or not (below.bare or row == line.number - 1):
+        outside = below.indent < line.indent or (below.dashes and below.indent == line.indent)
+        if row > line.number - 1 and below.raw and outside:
             break
-        rows[row] = " " * (column + below.indent - line.indent) + below.raw.lstrip(" ")
-    return rows
+        if below.bare and (below.indent == line.indent or last == row - 1):
+            last = row
+        rows[row] = " " * (column + below.indent - line.indent) + below.raw.lstrip(" ") if below.raw else ""
+    return {row: text for row, text in rows.items() if row <= last}
 
 
 def _holds_a_block(above: Line, page: Page) -> bool:
     owners = page.owners(above)
     word = normal_key(above.key or "")
     return (owners[-1:] == ["then"]) or word in CONDITIONS or word.startswith(OF_ITEMS)
+
+
+_NUMBERS: Final = ("no", "one", "two", "three", "four", "five", "six")
+
+
+def _indent_to(column: int, line: Line, page: Page) -> str:
+    """How to move the lines from this one on to a column; by how much only where all move alike."""
+    below = page.next(line)
+    further = below is not None and below.key is not None and below.indent > line.indent and not line.opens
+    by = column - line.indent
+    if further or by >= len(_NUMBERS):
+        return f"Let the lines below begin with {_spaces(column)}"
+    return f"Indent the lines below by {_NUMBERS[by]} more {'space' if by == 1 else 'spaces'}"
+
+
+def _of_no_rule(line: Line) -> bool:
+    """Whether a line is a setting, but none of those that a rule has."""
+    word = normal_key(line.key or "")
+    return bool(word) and word not in RULE_SETTINGS and word not in OTHER_WORDS
+
+
+def _body(line: Line, column: int, page: Page) -> dict[int, str]:
+    """The lines of a body from this one on, moved to a column, up to the next item or the next setting of the rule."""
+    rows: dict[int, str] = {}
+    for row in range(line.number - 1, len(page.rows)):
+        below = page.line(row)
+        beside = below.indent == line.indent
+        if below.raw and (below.indent < line.indent or (beside and (below.dashes or not _goes_on(below)))):
+            break
+        if below.raw:
+            rows[row] = " " * (column + below.indent - line.indent) + below.raw.lstrip(" ")
+    return rows
+
+
+def _goes_on(line: Line) -> bool:
+    return line.key is None or _of_no_rule(line)
 
 
 def _belongs_under(line: Line, above: Line) -> bool:
@@ -345,7 +386,8 @@ def _between(line: Line, page: Page) -> Slip:
 def _moved(line: Line, column: int, page: Page, others: str) -> Slip:
     rows = page.shifted(line, column)
     message = f"this line begins with {_spaces(line.indent)}, but {others}"
-    return Slip(Mark(line.number, line.indent + 1), message, rows[line.number - 1], rows)
+    told = not page.was_moved(line)
+    return Slip(Mark(line.number, line.indent + 1), message, rows[line.number - 1], rows, told)
 
 
 def _wrong_kind(line: Line, top: Level, page: Page) -> Slip | None:

@@ -87,7 +87,8 @@ class _Walk:
             return row + 1
         slip = self._slip(line)
         if slip is not None:
-            self._tell(slip)
+            if slip.told:
+                self._tell(slip)
             self.page.change(slip.rows)
             return self.page.end_of(self.page.above) if self.page.above else 0
         self.page.place(line)

@@ -21,12 +21,16 @@ AS_WRITTEN = frozenset({"json", "form", "headers", "blocks", "body", "with"})
 
 @dataclass(frozen=True, slots=True)
 class Slip:
-    """One slip: its place, what is wrong, the remedy, and the rows (from 0) as they were probably meant."""
+    """One slip: its place, what is wrong, the remedy, and the rows (from 0) as they were probably meant.
+
+    One that is not `told` only follows from a slip told before, and is mended in silence.
+    """
 
     mark: Mark
     message: str
     hint: str
     rows: Mapping[int, str]
+    told: bool = True
 
 
 @dataclass(slots=True)
@@ -76,6 +80,10 @@ class Page:
         for start, by in reversed(self._moves[mark.line - 1]):
             column = max(start, column - by) if column >= start else column
         return Mark(mark.line, column + 1)
+
+    def was_moved(self, line: Line) -> bool:
+        """Whether an earlier slip has put a line into another column than its author did."""
+        return any(start <= line.indent for start, _ in self._moves.get(line.number - 1, ()))
 
     def following(self, line: Line) -> Iterator[Line]:
         """The lines after this one that hold something."""
