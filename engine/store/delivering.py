@@ -228,7 +228,7 @@ def _in_turn() -> Any:
         tuple_(_earlier.c.event_id, _earlier.c.id) < tuple_(delivery.c.event_id, delivery.c.id),
     )
     to_be_judged = exists(_one).where(
-        event.c.okey == delivery.c.okey,
+        or_(event.c.okey == delivery.c.okey, event.c.subject == delivery.c.okey),
         event.c.state == word("new"),
         event.c.id < delivery.c.event_id,
     )

@@ -67,6 +67,7 @@ def _stored(row: Any) -> StoredEvent:
         before=row[9] or 0,
         run=row[10],
         body=row[12] or b"",
+        okey=row[13],
     )
 
 
@@ -212,6 +213,7 @@ _NEW = Statement(
         event.c.run,
         event.c.body_sha256,
         body.c.body,
+        event.c.okey,
     )
     .select_from(event.outerjoin(body, body.c.event_id == event.c.id))
     .where(event.c.state == word("new"), event.c.id > bindparam("after"))

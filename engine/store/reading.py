@@ -302,6 +302,7 @@ def _stored(row: Any) -> StoredEvent:
         before=row[9] or 0,
         run=row[10],
         body=row[11],
+        okey=row[12],
     )
 
 
@@ -408,6 +409,7 @@ _HISTORY = Statement(
         event.c.before_id,
         event.c.run,
         body.c.body,
+        event.c.okey,
     )
     .select_from(event.join(body, body.c.event_id == event.c.id))
     .where(

@@ -73,7 +73,8 @@ class StoredEvent:
     """An event to be judged, with its body as it was received.
 
     `starts` counts how often it was handed out, this time included. `before` is the number of its subject's newest
-    event at its turn, late ones left out; 0 where there was none. `run` grows with each replay.
+    event at its turn, late ones left out; 0 where there was none. `run` grows with each replay. `okey` is the subject
+    within which its ordered deliveries go out: the order it belongs to, where that was known, else its own.
     """
 
     id: str
@@ -88,6 +89,7 @@ class StoredEvent:
     starts: int
     before: int = 0
     run: int = 1
+    okey: str = ""
 
 
 @dataclass(frozen=True, slots=True)

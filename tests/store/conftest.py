@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from engine.model import Delivery, DeliveryState
+from engine.store import known
 from engine.store.store import Arrival, Judged, NewDelivery, Store, StoredEvent
 
 NOW = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
@@ -27,6 +28,14 @@ Open = Callable[..., Awaitable[Store]]
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _few_rows_at_a_time() -> Iterator[None]:
+    """Rows leave the memory in many small shares, as they do where there are many."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(known, "LEAST", 1)
+        yield
 
 
 @pytest.fixture(params=DATABASES)

@@ -149,6 +149,20 @@ async def test_it_waits_too_for_an_earlier_event_of_a_shipment_of_its_order(stor
     assert await ids(store, shop.now) == [1]
 
 
+async def test_it_waits_for_an_earlier_event_of_its_subject_also_where_that_belongs_to_an_order(
+    store: Store, shop: Any
+) -> None:
+    await store.append(shop.arrival("completed", subject="order:A", aliases=("shipment:H1",)), shop.now)
+    await store.record([shop.judged("1")])
+    for name in ("shipped", "delivered"):
+        await store.append(shop.arrival(name, subject="shipment:H1"), shop.now)
+    assert {event.okey for event in await store.take_new(10, shop.now)} == {"order:A"}
+    await store.record([shop.judged("3", shop.delivery(okey="shipment:H1"))])
+    assert await ids(store, shop.now) == []
+    await store.record([shop.judged("2")])
+    assert await ids(store, shop.now) == [1]
+
+
 async def test_a_later_event_that_is_not_judged_yet_holds_nothing_up(store: Store, shop: Any) -> None:
     for name in ("completed", "cancelled"):
         await store.append(shop.arrival(name, subject="order:A"), shop.now)

@@ -143,10 +143,8 @@ async def test_identities_go_when_their_window_has_passed(store: Store, shop: An
         await store.append(shop.arrival(name, window=window), shop.now)
     for _ in range(8):  # until their rows have left the memory
         await store.append(shop.arrival(window=30 * DAY), shop.now)
-    gone = 0
-    while many := await store.purge_identities(shop.now + 2 * DAY, limit=1):
-        gone += many
-    assert gone <= 1
+    gone = [await store.purge_identities(shop.now + 2 * DAY, limit=1) for _ in range(3)]
+    assert gone in ([1, 0, 0], [0, 0, 0])  # one that is still in memory is forgotten by its time alone
     appended = [await store.append(shop.arrival(name), shop.now + 2 * DAY) for name in ("day", "week")]
     assert [one.repeat for one in appended] == [False, True]
 
