@@ -64,16 +64,14 @@ class Rulebook:
 
     @cached_property
     def _joining(self) -> frozenset[str]:
-        return frozenset(
-            event for rule in self.rules for event in rule.events if rule.roots & self._joined_names(event)
-        )
+        """The event types that something is joined to and that a rule listens to, whatever it says of it.
 
-    def _joined_names(self, event_type: str) -> frozenset[str]:
-        return frozenset(
-            path.partition(".")[0]
-            for source in self.sources.values()
-            for path in source.joined_fields(event_type)
-        )
+        Which fields a rule really looks at cannot be told from outside for every path and formula.
+        """
+        return frozenset(event for rule in self.rules for event in rule.events if self._is_joined(event))
+
+    def _is_joined(self, event_type: str) -> bool:
+        return any(source.joined_fields(event_type) for source in self.sources.values())
 
     def wants(self, source: str, event_type: str, payload: Callable[[], Payload]) -> Wants:
         """What of the past the rules need for such an event; its payload is read only if that matters."""

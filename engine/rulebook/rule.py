@@ -58,18 +58,3 @@ class Rule:
     def judges(self) -> tuple[Condition, ...]:
         """All its conditions, those of `if` and those of `unless`."""
         return self.conditions + self.exceptions
-
-    @property
-    def roots(self) -> frozenset[str]:
-        """The first names of all fields that its conditions and messages look at."""
-        steps = [
-            leaf.path.steps for condition in self.judges for leaf in condition.leaves() if leaf.path.steps
-        ]
-        steps += [
-            read.path
-            for action in self.actions
-            for value in action.values.values()
-            for template in value.templates()
-            for read in template.reads
-        ]
-        return frozenset(path[0] for path in steps if path and isinstance(path[0], str))

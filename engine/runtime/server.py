@@ -59,16 +59,21 @@ async def serving(config: uvicorn.Config, listening: socket.socket) -> AsyncIter
     """A server under way while inside, and ended in order."""
     server = Server(config)
     task = asyncio.create_task(server.serve([listening]))
+    try:
+        await _started(server, task)
+        yield server
+    finally:
+        server.should_exit = True
+        await task
+        listening.close()
+
+
+async def _started(server: Server, task: asyncio.Task[None]) -> None:
     while not server.started:
         if task.done():
             await task
             raise CannotListen("the HTTP server could not start")
         await asyncio.sleep(0.005)
-    try:
-        yield server
-    finally:
-        server.should_exit = True
-        await task
 
 
 def port_of(listening: socket.socket) -> int:
