@@ -78,6 +78,15 @@ class PlannerProcess:
         """The process now planning, if there is one."""
         return self._process.pid if self._process and self._process.returncode is None else None
 
+    async def boot(self) -> None:
+        """Start the process without waiting for it, so that it is nearly there once its rules are. Raises `PlannerUnready`."""
+        async with self._turn:
+            try:
+                if self.pid is None:
+                    await self._start()
+            except OSError as reason:
+                raise PlannerUnready(f"the planner process cannot be started ({reason})") from None
+
     async def warm(self, book: Rulebook) -> None:
         """Have it running with these rules, which costs nothing where it does. Raises `PlannerUnready`."""
         async with self._turn:

@@ -170,6 +170,18 @@ async def test_a_process_that_was_killed_while_idle_is_started_anew_before_event
     assert process.restarts == restarts + 1
 
 
+async def test_a_process_can_be_started_before_its_rules_are_there() -> None:
+    process = PlannerProcess()
+    await process.boot()
+    started = process.pid
+    await process.boot()
+    assert said(await process.judge(book(), [job(1)], NOW)) == {"1": ""}
+    assert process.pid == started
+    await process.stop()
+    with pytest.raises(PlannerUnready):
+        await PlannerProcess(1.0, ("/there/is/no/such/program",)).boot()
+
+
 @pytest.mark.parametrize(
     "command",
     [
