@@ -42,16 +42,16 @@ def test_the_living_demo_shows_messages_as_they_are_caught() -> None:
 
     def say(line: str) -> None:
         said.append(click.unstyle(line))
-        if line.strip() and "sent" in click.unstyle(line).split()[:1]:
+        if click.unstyle(line).startswith("  sent") and not task.cancelling():
             asyncio.get_running_loop().call_soon(task.cancel)
 
     async def watch() -> None:
         nonlocal task
-        task = asyncio.ensure_future(live(RULES, say))
+        task = asyncio.create_task(live(RULES, say))
         with pytest.raises(asyncio.CancelledError):
             await asyncio.wait_for(task, 30)
 
-    task: asyncio.Future[None]
+    task: asyncio.Task[None]
     asyncio.run(watch())
     assert any("stand-in order system: http://127.0.0.1:" in line for line in said)
     assert any(line.startswith("  sent") for line in said)

@@ -64,8 +64,10 @@ async def serving(config: uvicorn.Config, listening: socket.socket) -> AsyncIter
         yield server
     finally:
         server.should_exit = True
-        await task
-        listening.close()
+        try:
+            await task
+        finally:
+            listening.close()  # also when somebody is in a hurry and ends us a second time
 
 
 async def _started(server: Server, task: asyncio.Task[None]) -> None:
