@@ -18,7 +18,7 @@ from engine.language.plain import cut, one_line
 from engine.language.problem import Mark, Problems
 from engine.language.scope import Scope
 from engine.language.template import PLAIN, Target, Template, compile_template
-from engine.language.words import listing, nearest, normal_key, plural, read_duration
+from engine.language.words import listing, nearest, normal_key, plural, read_duration, write_value
 from engine.model import Gap
 
 Filled: TypeAlias = tuple[Any, tuple[Gap, ...]]
@@ -438,7 +438,11 @@ def read_fields(
     """
     known = {normal_key(field.name): field for field in fields}
     values: dict[str, FieldValue] = {}
-    for entry in mapping:
+    for entry, beside in _with_lines_beside(mapping, known):
+        if beside:
+            _nothing_under(entry, beside[0], problems)
+            values.setdefault(known[normal_key(entry.key.text)].name, Faulty(entry.value.mark, None))
+            continue
         field = known.get(normal_key(entry.key.text)) or _unknown(entry, fields, problems, what)
         if field is None or field.name in values:  # one written twice is told where the document is read
             continue
@@ -482,8 +486,33 @@ def _plain(value: FieldValue) -> Any:
     raise TypeError(f"a setting at line {value.mark.line} depends on an event")
 
 
+def _with_lines_beside(
+    mapping: MappingNode, known: Mapping[str, Field]
+) -> Iterator[tuple[Entry, tuple[Entry, ...]]]:
+    """Each setting with the lines that were to stand below it: strange ones right after an empty one of many lines."""
+    entries = list(mapping)
+    while entries:
+        entry = entries.pop(0)
+        beside: list[Entry] = []
+        field = known.get(normal_key(entry.key.text))
+        if field is not None and not isinstance(field, ScalarField) and _is_empty(entry.value):
+            while entries and normal_key(entries[0].key.text) not in known:
+                beside.append(entries.pop(0))
+        yield entry, tuple(beside)
+
+
+def _nothing_under(entry: Entry, first: Entry, problems: Problems) -> None:
+    message = f'"{entry.key.text}" has nothing under it. Indent the lines below by two more spaces'
+    value = first.value.text if isinstance(first.value, ScalarNode) else "…"
+    problems.error(entry.key.mark, message, f"{entry.key.text}:\n  {first.key.text}: {write_value(value)}")
+
+
+def _is_empty(node: Node) -> bool:
+    return isinstance(node, ScalarNode) and (node.empty or not node.text.strip())
+
+
 def _read(field: Field, entry: Entry, problems: Problems) -> FieldValue | None:
-    if isinstance(entry.value, ScalarNode) and (entry.value.empty or not entry.value.text.strip()):
+    if _is_empty(entry.value):
         message = f"{field.name} is empty: write its value, or leave the line out"
         problems.error(entry.key.mark, message, field.line)
         return None

@@ -349,3 +349,12 @@ def test_each_kind_has_its_part_of_a_schema(field: Field, good: list[Any], bad: 
     check = jsonschema.Draft202012Validator(schema)
     assert all(check.is_valid(one) for one in good)
     assert not any(check.is_valid(one) for one in bad)
+
+
+def test_lines_that_were_to_stand_below_a_setting_are_one_fault_and_no_unknown_settings() -> None:
+    fields = Structure("json", HELP), Word("connection", HELP), Word("note", HELP)
+    values, problems = read("json:\nreference: a\ntotal: 5\nconnection: erp\n", *fields)
+    assert [(one.line, one.hint) for one in problems.found] == [(1, "json:\n  reference: a")]
+    assert isinstance(values["json"], Faulty)
+    assert isinstance(values["connection"], Fixed)
+    assert [one.line for one in read("note:\ntotal: 5\n", *fields)[1].found] == [1, 2]
