@@ -19,8 +19,9 @@ import click
 from engine import actions, sources
 from engine.model import Event, Memory
 from engine.rulebook.book import Rulebook
-from engine.rulebook.loader import Language, Loader
+from engine.rulebook.loader import Loader
 from engine.rulebook.planner import plan
+from engine.rulebook.vocabulary import Language
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 MOST = 2.0

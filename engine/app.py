@@ -20,7 +20,8 @@ from engine.actions.base import Action
 from engine.language.problem import Problem
 from engine.language.words import plural
 from engine.rulebook.book import Rulebook
-from engine.rulebook.loader import Language, Loader
+from engine.rulebook.loader import Loader
+from engine.rulebook.vocabulary import Language
 from engine.runtime.clock import Clock, system_clock
 from engine.runtime.control import Control, socket_beside
 from engine.runtime.guard import Guard

@@ -35,7 +35,8 @@ from engine.language.words import plural
 from engine.model import DeliveryState, EventState, Plan
 from engine.present import plan_lines
 from engine.rulebook.frames import from_json, to_json
-from engine.rulebook.loader import Language, Loader
+from engine.rulebook.loader import Loader
+from engine.rulebook.vocabulary import Language
 from engine.runtime.rulefiles import read_folder
 from engine.runtime.server import listen_on, port_of, serving, told_to_end
 from engine.settings import Settings

@@ -16,8 +16,9 @@ from engine.language.words import listing, nearest
 from engine.model import DeliveryState, Event, Memory, Outcome, Plan, PlannedAction
 from engine.rulebook.book import Rulebook
 from engine.rulebook.frames import to_json
-from engine.rulebook.loader import Language, Loader
+from engine.rulebook.loader import Loader
 from engine.rulebook.planner import plan
+from engine.rulebook.vocabulary import Language
 from engine.sources.base import Source, Unreadable
 from engine.sources.body import parse, repeated_keys
 from engine.sources.chord.changes import CannotChange, changed, read_change

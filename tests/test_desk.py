@@ -15,8 +15,9 @@ from engine.desk import CannotTry, backtest, explain, recorded_trial, trial
 from engine.model import Answer, Outcome
 from engine.rulebook.book import Rulebook
 from engine.rulebook.frames import to_json
-from engine.rulebook.loader import Language, Loader
+from engine.rulebook.loader import Loader
 from engine.rulebook.planner import plan
+from engine.rulebook.vocabulary import Language
 from engine.sources.body import parse
 from engine.sources.chord.catalogue import EVENT_TYPES
 from engine.store.store import Arrival, Judged, Reader, Store

@@ -14,7 +14,7 @@ import click
 if TYPE_CHECKING:
     from engine.desk import Trial
     from engine.rulebook.book import Rulebook
-    from engine.rulebook.loader import Language
+    from engine.rulebook.vocabulary import Language
     from engine.settings import Settings
     from engine.store.store import Reader
 
@@ -61,7 +61,7 @@ def settings_of(config: Path | None, *, secrets: bool = False) -> Settings:
 
 def language_of(settings: Settings) -> Language:
     from engine import actions, sources
-    from engine.rulebook.loader import Language
+    from engine.rulebook.vocabulary import Language
 
     return Language(sources.found(), actions.found(), settings.shop, settings.destinations())
 

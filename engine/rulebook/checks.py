@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC
 from functools import cached_property
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from engine.language.amount import Amount, read_amount
 from engine.language.condition import Condition, Leaf
@@ -29,10 +29,8 @@ from engine.rulebook.rehearsal import path_of, rehearse
 from engine.rulebook.rule import Rule
 from engine.rulebook.shapes import Shape, field_path
 from engine.rulebook.trial import read_tests
+from engine.rulebook.vocabulary import Language
 from engine.sources.base import FieldInfo
-
-if TYPE_CHECKING:
-    from engine.rulebook.loader import Language
 
 Check = Callable[["Context"], None]
 CHECKS: list[Check] = []

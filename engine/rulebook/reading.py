@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from engine.actions.base import Action
@@ -29,10 +29,8 @@ from engine.language.words import (
 from engine.model import Mode
 from engine.rulebook.checks import check_rule
 from engine.rulebook.rule import ActionSpec, Postponed, Rule
+from engine.rulebook.vocabulary import Language
 from engine.sources.base import EventType
-
-if TYPE_CHECKING:
-    from engine.rulebook.loader import Language
 
 TIME_WORDS: Final = (
     "over", "wait", "still if", "unless followed by", "after", "once per", "limit", "digest", "quiet hours",

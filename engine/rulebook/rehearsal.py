@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from engine.language.problem import Mark, Problems
 from engine.language.scope import Scope
@@ -13,9 +13,7 @@ from engine.language.template import Read
 from engine.model import Gap
 from engine.rulebook.rule import ActionSpec, Rule
 from engine.rulebook.shapes import Sample, field_path
-
-if TYPE_CHECKING:
-    from engine.rulebook.loader import Language
+from engine.rulebook.vocabulary import Language
 
 COLLECTING: Final = ("digest", "over")
 """The words after which a message speaks of several events: `events`, `count`, `first` and `last`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from engine.actions.base import Action
 from engine.language.fields import Field
@@ -20,10 +20,8 @@ from engine.rulebook.reading import LATER_ACTIONS
 from engine.rulebook.shapes import Shape
 from engine.rulebook.trial import EXPECTED
 from engine.rulebook.trial import SETTINGS as TEST_SETTINGS
+from engine.rulebook.vocabulary import Language
 from engine.sources.base import EventType, FieldInfo
-
-if TYPE_CHECKING:
-    from engine.rulebook.loader import Language
 
 Schema = dict[str, Any]
 

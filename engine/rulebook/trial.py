@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from engine.language.moment import read_moment
 from engine.language.node import Entry, MappingNode, Node, ScalarNode, SequenceNode
@@ -20,10 +20,8 @@ from engine.rulebook.planner import plan
 from engine.rulebook.rule import Rule
 from engine.rulebook.samples import beside, event_of
 from engine.rulebook.shapes import field_path
+from engine.rulebook.vocabulary import Language
 from engine.sources.base import FieldInfo
-
-if TYPE_CHECKING:
-    from engine.rulebook.loader import Language
 
 SETTINGS: Final[Mapping[str, str]] = {
     "name": "What the test shows, in a few words.",

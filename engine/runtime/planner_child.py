@@ -30,8 +30,9 @@ from engine.rulebook.frames import (
     encode,
     verdict_of,
 )
-from engine.rulebook.loader import Language, Loader
+from engine.rulebook.loader import Loader
 from engine.rulebook.planner import plan
+from engine.rulebook.vocabulary import Language
 from engine.runtime.confinement import confine
 from engine.sources.body import parse
 

@@ -181,8 +181,9 @@ def _given_in_tests() -> Iterator[bytes]:
     """The events of the tests that stand in the example rules, each one of its own kind."""
     from engine import actions, sources
     from engine.language.problem import Problems
-    from engine.rulebook.loader import Language, Loader
+    from engine.rulebook.loader import Loader
     from engine.rulebook.trial import read_tests
+    from engine.rulebook.vocabulary import Language
 
     language = Language(sources.found(), actions.found())
     texts = {path.name: path.read_text() for path in RULES.glob("*.yaml")}

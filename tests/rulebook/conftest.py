@@ -18,9 +18,10 @@ from engine.language.path import parse_path
 from engine.language.scope import Shop
 from engine.model import Event, Memory, Payload, RulePlan
 from engine.rulebook.book import Rulebook
-from engine.rulebook.loader import Language, Loader
+from engine.rulebook.loader import Loader
 from engine.rulebook.planner import plan
 from engine.rulebook.trial import replaced
+from engine.rulebook.vocabulary import Language
 
 HERE = Path(__file__).parent
 NOW = datetime(2021, 10, 5, 15, 0, tzinfo=UTC)

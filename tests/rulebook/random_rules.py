@@ -24,9 +24,10 @@ from engine import actions, sources
 from engine.language.path import parse_path
 from engine.language.problem import Problem
 from engine.model import Event, Memory, Payload
-from engine.rulebook.loader import Language, Loader
+from engine.rulebook.loader import Loader
 from engine.rulebook.reading import read_rule
 from engine.rulebook.trial import replaced
+from engine.rulebook.vocabulary import Language
 from engine.sources.base import FieldInfo
 from engine.sources.chord.catalogue import EVENT_TYPES
 

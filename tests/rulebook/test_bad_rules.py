@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from engine.language.present import present_all
-from engine.rulebook.loader import Language, Loader
+from engine.rulebook.loader import Loader
+from engine.rulebook.vocabulary import Language
 
 BAD_RULES = Path(__file__).parent.parent / "bad_rules" / "rules"
 LISTS = {

@@ -16,8 +16,9 @@ from engine.cli import main
 from engine.language.fields import FieldValue, Text
 from engine.language.scope import Scope
 from engine.rulebook.book import Rulebook
-from engine.rulebook.loader import Language, Loader
+from engine.rulebook.loader import Loader
 from engine.rulebook.reading import read_rule
+from engine.rulebook.vocabulary import Language
 
 Load = Callable[..., Rulebook]
 EXAMPLES = Path(__file__).parent / "examples"

@@ -9,8 +9,9 @@ import pytest
 from engine.language.problem import Problems
 from engine.model import Mode
 from engine.rulebook.gallery import GalleryRule, gallery, new_rule
-from engine.rulebook.loader import Language, Loader
+from engine.rulebook.loader import Loader
 from engine.rulebook.trial import read_tests, run_test
+from engine.rulebook.vocabulary import Language
 
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 RULES = list(gallery().values())

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from engine.model import Event, Memory, Outcome
 from engine.rulebook.book import Rulebook
-from engine.rulebook.loader import Language, Loader
+from engine.rulebook.loader import Loader
 from engine.rulebook.planner import plan, scope_of
+from engine.rulebook.vocabulary import Language
 
 Load = Callable[..., Rulebook]
 Happen = Callable[..., Event]

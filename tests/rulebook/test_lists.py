@@ -10,8 +10,9 @@ import pytest
 from engine.language.problem import Problems
 from engine.model import Event, Memory, Outcome
 from engine.rulebook.lists import read_list, read_products
-from engine.rulebook.loader import Language, Loader
+from engine.rulebook.loader import Loader
 from engine.rulebook.planner import plan
+from engine.rulebook.vocabulary import Language
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ import pytest
 from engine.language.scope import Shop
 from engine.model import Mode
 from engine.rulebook.book import Rulebook
-from engine.rulebook.loader import Language, Loader
+from engine.rulebook.loader import Loader
+from engine.rulebook.vocabulary import Language
 
 Load = Callable[..., Rulebook]
 THEN = "then:\n  - slack:\n      text: hello\n"

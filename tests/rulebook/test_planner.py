@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from engine.model import Answer, Event, Memory, Mode, Outcome, RulePlan
 from engine.rulebook.book import Rulebook
-from engine.rulebook.loader import Language, Loader
+from engine.rulebook.loader import Loader
 from engine.rulebook.planner import plan
+from engine.rulebook.vocabulary import Language
 
 Judge = Callable[..., RulePlan]
 Load = Callable[..., Rulebook]

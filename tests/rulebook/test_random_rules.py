@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from engine.language.problem import Mark, Problems
-from engine.rulebook.loader import Language
+from engine.rulebook.vocabulary import Language
 
 modestly = settings(deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 

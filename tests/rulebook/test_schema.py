@@ -18,8 +18,8 @@ from engine.language.document import read_document
 from engine.language.node import MappingNode, Node, ScalarNode
 from engine.language.problem import Problems
 from engine.language.words import RULE_SETTINGS
-from engine.rulebook.loader import Language
 from engine.rulebook.schema import schema
+from engine.rulebook.vocabulary import Language
 
 ROOT = Path(__file__).parent.parent.parent
 RULES = [

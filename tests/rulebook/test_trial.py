@@ -9,8 +9,8 @@ import pytest
 
 from engine.language.problem import Problem, Problems
 from engine.rulebook.book import Rulebook
-from engine.rulebook.loader import Language
 from engine.rulebook.trial import Result, RuleTest, read_tests, run_test
+from engine.rulebook.vocabulary import Language
 
 Load = Callable[..., Rulebook]
 Run = Callable[..., list[Result]]

@@ -15,7 +15,8 @@ from engine import sources
 from engine.model import DeliveryState, EventState
 from engine.rulebook.book import Rulebook
 from engine.rulebook.frames import Due, Job, Judged, Verdict
-from engine.rulebook.loader import Language, Loader
+from engine.rulebook.loader import Loader
+from engine.rulebook.vocabulary import Language
 from engine.runtime.judging import BATCH, Judging
 from engine.runtime.metrics import Metrics
 from engine.runtime.planner_process import PlannerDied, PlannerUnready

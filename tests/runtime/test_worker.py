@@ -17,7 +17,8 @@ from engine import sources
 from engine.actions.base import Action, Receipt, Rendered
 from engine.model import DeliveryState, EventState
 from engine.rulebook.frames import Due, Job, Judged, Verdict
-from engine.rulebook.loader import Language, Loader
+from engine.rulebook.loader import Loader
+from engine.rulebook.vocabulary import Language
 from engine.runtime.metrics import Metrics
 from engine.runtime.worker import Worker
 from engine.store.store import Arrival, Store
