@@ -10,7 +10,6 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -102,7 +101,6 @@ DEEDS: dict[str, Callable[[], object]] = {
     "fork unseen": fork_unseen,
     "write": lambda: Path("/tmp/shopbell-was-here").write_text("x"),
     "append": lambda: os.open(__file__, os.O_RDWR),
-    "temporary": tempfile.mkdtemp,
     "remove": lambda: os.remove(__file__),
     "kill": lambda: os.kill(OWNER, 9),
     "settings": lambda: Path("/etc/hostname").read_bytes(),
