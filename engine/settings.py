@@ -90,7 +90,7 @@ def read_settings(
     `lenient` lets `${NAME}` be missing in the environment, for commands that need no secret.
     """
     problems = Problems(file.name)
-    document = read_document(text, problems)
+    document = read_document(text, problems, example="shop: {name: …}")
     reader = _Reader(problems, environment, actions, file, lenient)
     settings = reader.settings(document) if document is not None else Settings()
     if problems.broken:

@@ -272,6 +272,8 @@ def values_can_occur(context: Context) -> None:
 
 def _check_value(context: Context, leaf: Leaf, info: FieldInfo, operand: ScalarNode, wanted: Wanted) -> None:
     value = operand.text.strip()
+    if operand.style == "plain" and " or " in value.casefold():
+        return  # several values read as one: that is told where the line is read
     told = _spelling(context, info, value)
     if told:
         _tell_spelling(context, leaf, info, operand, told)
@@ -317,7 +319,7 @@ def _check_truth(context: Context, leaf: Leaf, info: FieldInfo, operand: ScalarN
     value = cut(operand.text.strip(), 60)
     if value.casefold() in _TRUTHS:
         message = f'{info.path} is yes or no, so it is never the text "{value}". Write {value} without quotes'
-        context.problems.warning(operand.mark, message, _corrected(leaf, value))
+        context.problems.warning(operand.mark, message, _corrected(leaf, value.casefold()))
     else:
         message = f'{info.path} is yes or no, so it is never "{value}"'
         context.problems.warning(operand.mark, message, _corrected(leaf, "yes"))
@@ -424,7 +426,9 @@ def amounts_name_their_currency(context: Context) -> None:
             continue
         currency = context.language.shop.currency
         message = f"amount without currency: 5,000 yen would count as 5,000 {currency}"
-        context.problems.warning(leaf.mark, message, f"{leaf.word} {_operands(leaf)} {currency}")
+        context.problems.warning(
+            leaf.mark, message, f"{leaf.word} {_operands(leaf).replace('$', '').strip()} {currency}"
+        )
 
 
 def _is_something(wanted: object) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from engine.language.problem import Mark, Problem, Problems
 from engine.language.scope import Shop
@@ -29,8 +30,24 @@ class Loader:
     def load(self, texts: Mapping[str, str], last_good: Mapping[str, str] | None = None) -> Rulebook:
         """The rulebook of these texts by file name (`big-order.yaml`, `lists/vip-customers.csv`).
 
-        Where a file is broken, its text in `last_good` stays in force, if it has one there.
+        Where a file is broken, its text in `last_good` stays in force, if it has one there; and so does that of a
+        list that is gone although rules need it.
         """
+        book = self._load(texts, last_good)
+        gone = {
+            name: text for name, text in (last_good or {}).items() if not _is_rule(name) and name not in texts
+        }
+        if not gone:
+            return book
+        kept = self._load({**texts, **gone}, last_good)
+        if len(kept.rules) <= len(book.rules):
+            return book
+        message = "this list is gone, and rules need it: its last version stays in force"
+        told = [Problem(name, 1, 1, "error", message) for name in gone]
+        problems = tuple(sorted([*kept.problems, *told]))
+        return replace(kept, problems=problems, older=kept.older | gone.keys())
+
+    def _load(self, texts: Mapping[str, str], last_good: Mapping[str, str] | None) -> Rulebook:
         lists, problems = _lists(texts)
         self._start(lists)
         names, refused = _apart(texts)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
+from engine.language.change import replaced
 from engine.language.moment import read_moment
 from engine.language.node import Entry, MappingNode, Node, ScalarNode, SequenceNode
 from engine.language.path import PathError, parse_path
@@ -306,25 +307,6 @@ def _leads_somewhere(path: str, fields: Mapping[str, FieldInfo]) -> bool:
     """Whether it is a field, or one of a list whose `[*]` was left out."""
     flat = path.replace("[*]", "")
     return path in fields or any(known.replace("[*]", "") == flat for known in fields)
-
-
-def replaced(node: Any, steps: tuple[Any, ...], change: Callable[[Any], Any]) -> Any:
-    """A copy of plain JSON with one place changed by a function of its old value. Raises `LookupError` off the map.
-
-    A name also leads into every item of a list, as it does in bare paths.
-    """
-    if not steps:
-        return change(node)
-    step, rest = steps[0], steps[1:]
-    if isinstance(node, Mapping) and isinstance(step, str):
-        return {**node, step: replaced(node.get(step, {} if rest else None), rest, change)}
-    if isinstance(node, list) and isinstance(step, int):
-        items = list(node)
-        items[step] = replaced(items[step], rest, change)
-        return items
-    if isinstance(node, list):
-        return [replaced(item, rest if step is None else steps, change) for item in node]
-    raise LookupError(step)
 
 
 def _value(node: Node, path: str, fields: Mapping[str, FieldInfo]) -> Any:

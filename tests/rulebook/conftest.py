@@ -14,13 +14,13 @@ import pytest
 
 from engine import actions, sources
 from engine.actions.base import Destinations
+from engine.language.change import replaced
 from engine.language.path import parse_path
 from engine.language.scope import Shop
 from engine.model import Event, Memory, Payload, RulePlan
 from engine.rulebook.book import Rulebook
 from engine.rulebook.loader import Loader
 from engine.rulebook.planner import plan
-from engine.rulebook.trial import replaced
 from engine.rulebook.vocabulary import Language
 
 HERE = Path(__file__).parent

@@ -21,12 +21,12 @@ from hypothesis import HealthCheck, Phase, given, reject, seed, settings
 from hypothesis import strategies as st
 
 from engine import actions, sources
+from engine.language.change import replaced
 from engine.language.path import parse_path
 from engine.language.problem import Problem
 from engine.model import Event, Memory, Payload
 from engine.rulebook.loader import Loader
 from engine.rulebook.reading import read_rule
-from engine.rulebook.trial import replaced
 from engine.rulebook.vocabulary import Language
 from engine.sources.base import FieldInfo
 from engine.sources.chord.catalogue import EVENT_TYPES

@@ -326,3 +326,27 @@ def test_what_stands_under_a_misspelt_setting_is_read_as_if_it_were_the_right_on
         (2, "if"),
         (3, "order.total"),
     ]
+
+
+def test_a_list_that_goes_away_stays_in_force_while_rules_need_it(language: Language) -> None:
+    rule = (
+        "name: VIP\nwhen: order_completed\nif:\n  order.email: in list vip customers\n"
+        "then:\n  - slack:\n      text: VIP\n"
+    )
+    loader = Loader(language)
+    before = loader.load({"vip.yaml": rule, "lists/vip-customers.csv": "a@shop.example\n"})
+    after = loader.load({"vip.yaml": rule}, before.texts)
+    assert [one.id for one in after.rules] == ["vip"]
+    assert after.lists == {"vip customers": frozenset({"a@shop.example"})}
+    assert [(one.file, one.severity) for one in after.problems] == [("lists/vip-customers.csv", "error")]
+    again = loader.load({"vip.yaml": rule}, after.texts)
+    assert again.lists == after.lists
+
+
+def test_a_list_that_no_rule_needs_goes_with_its_file(language: Language) -> None:
+    rule = "name: All\nwhen: order_completed\nthen:\n  - slack:\n      text: hi\n"
+    loader = Loader(language)
+    before = loader.load({"all.yaml": rule, "lists/vip-customers.csv": "a@shop.example\n"})
+    after = loader.load({"all.yaml": rule}, before.texts)
+    assert not after.lists
+    assert not after.problems
