@@ -223,8 +223,8 @@ REACHING = (
 async def test_network_programs_processes_and_files_are_refused_in_words(process: PlannerProcess) -> None:
     jobs = [deed(number, what) for number, what in enumerate(REACHING)]
     judged = await process.judge(book(), jobs, NOW)
-    answers = {what: verdict.error[:24] for what, verdict in zip(REACHING, judged.verdicts, strict=True)}
-    assert answers == dict.fromkeys(REACHING, "refused: planning may not")
+    answers = dict(zip(REACHING, (verdict.error for verdict in judged.verdicts), strict=True))
+    assert [what for what, said in answers.items() if not said.startswith("refused: planning may not ")] == []
     assert not os.path.exists("/tmp/shopbell-was-here")  # noqa: ASYNC240
 
 
