@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar, cast
 
 import msgspec
-from sqlalchemy import Select, bindparam, func, select
+from sqlalchemy import Select, bindparam, func, select, tuple_
 
 from engine.model import Attempt, Delivery, DeliveryState, EventState
 from engine.store import sqlite
@@ -125,9 +125,12 @@ class Reader:
 
     @_plainly
     def history(self, since: datetime, after: str | None = None, limit: int = 200) -> list[StoredEvent]:
-        """Events from a time on with their bodies, oldest first, from behind the number `after`."""
-        start = number_of(after, "event") if after else 0
-        rows = self.runner.rows(_HISTORY, since=micros(since), after=start, limit=limit)
+        """Events from a time on with their bodies, by the time they came, from behind the one with the number `after`."""
+        at, number = micros(since), 0
+        if after is not None:
+            number = number_of(after, "event")
+            at = micros(self.event(number).received_at)
+        rows = self.runner.rows(_HISTORY, at=at, after=number, limit=limit)
         return [_stored(row) for row in rows]
 
     @_plainly
@@ -413,11 +416,10 @@ _HISTORY = Statement(
     )
     .select_from(event.join(body, body.c.event_id == event.c.id))
     .where(
-        event.c.id > bindparam("after"),
-        event.c.received_at >= bindparam("since"),
+        tuple_(event.c.received_at, event.c.id) > tuple_(bindparam("at"), bindparam("after")),
         body.c.body.is_not(None),
     )
-    .order_by(event.c.id)
+    .order_by(event.c.received_at, event.c.id)
     .limit(bindparam("limit"))
     .offset(number(0))
 )

@@ -217,7 +217,7 @@ def _partial(name: str, table: Table, where: str, *columns: str) -> Index:
 
 
 Index("ix_event_type", event.c.type, event.c.id)
-Index("ix_event_received_at", event.c.received_at)
+Index("ix_event_received_at", event.c.received_at, event.c.id)
 _partial("new", event, "state = 'new'", "id", "okey", "state")
 _partial("failed", event, "state = 'failed'", "id", "state")
 Index("ix_identity_expires_at", identity.c.expires_at)

@@ -11,6 +11,8 @@ from threading import Thread
 from time import perf_counter
 from typing import Any, Protocol, TypeVar
 
+import msgspec
+
 from engine.store.appending import Appender
 from engine.store.sql import Runner
 from engine.store.values import Appended, Arrival, NotFound, NotPossible, StoreUnavailable
@@ -54,8 +56,7 @@ class Database(Protocol):
         ...
 
 
-@dataclass(slots=True, eq=False)
-class Job:
+class Job(msgspec.Struct, gc=False, eq=False):
     """One thing to be done in a transaction, and who waits for it: an arrival to keep, or a call."""
 
     future: asyncio.Future[Any]
@@ -192,8 +193,10 @@ class WriterThread:
             log.critical("the thread that writes the record has ended", exc_info=error)
             reason = StoreUnavailable("the record is no longer written; start the service again")
         finally:
-            self._database.close()
-            self._loop.call_soon_threadsafe(self._end, reason, jobs)
+            try:
+                self._database.close()
+            finally:  # whoever waits must be told, however badly it ended
+                self._loop.call_soon_threadsafe(self._end, reason, jobs)
 
     def _run(self, jobs: list[Job]) -> None:
         for start in range(0, len(jobs), GROUP):

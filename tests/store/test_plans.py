@@ -84,6 +84,13 @@ PLANS: dict[str, tuple[Statement, list[str]]] = {
         sweeping._UNREADABLE,
         ["SEARCH quarantine USING INDEX ix_quarantine_received_at (received_at<?)"],
     ),
+    "events of a time are gone through in the order in which they came": (
+        reading._HISTORY,
+        [
+            "SEARCH event USING INDEX ix_event_received_at (received_at>?)",
+            "SEARCH body USING INTEGER PRIMARY KEY (rowid=?)",
+        ],
+    ),
     "all events are listed from the newest": (
         reading._events(False, ""),
         ["SEARCH event USING INTEGER PRIMARY KEY (rowid<?)"],

@@ -141,7 +141,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("state = 'new'"),
         postgresql_where=sa.text("state = 'new'"),
     )
-    op.create_index("ix_event_received_at", "event", ["received_at"])
+    op.create_index("ix_event_received_at", "event", ["received_at", "id"])
     op.create_index("ix_event_type", "event", ["type", "id"])
     op.create_table(
         "identity",
