@@ -83,7 +83,7 @@ async def test_while_rules_change_each_event_is_judged_wholly_by_one_version_and
     for _ in range(30):  # until the last version is at work
         await post_all(service.port, [orders.body(f"R{events + number}") for number in range(10)], 2)
         events += 10
-        assert await until(lambda: len(catcher.got) >= 5 * events)
+        assert await until(lambda due=5 * events: len(catcher.got) >= due)
         if catcher.got[-1].json["version"] == 4:
             break
 
