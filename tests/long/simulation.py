@@ -446,6 +446,8 @@ class Life:
             return (
                 set()
             )  # it was being judged each time, which nobody can tell from poison; it stands in the list
+        if record.state is EventState.FAILED:
+            raise Broken(f"I2 event {id} was set aside: {record.reason}")
         if record.state is not EventState.EVALUATED:
             raise Broken(f"I7 event {id} is {record.state}")
         late = record.late
