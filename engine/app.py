@@ -44,7 +44,7 @@ log = logging.getLogger("shopbell")
 class Service:
     """One whole service on one machine: receiver, planner process, worker, and the watch on the rule folder.
 
-    `app` takes requests once `start` has returned; `running` does it all.
+    `app` takes requests once `start` has returned; `running` does it all. `tasks` are its loops under way.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Service:
         self.language = Language(sources.found(), self._actions, settings.shop, settings.destinations())
         self._loader = Loader(self.language)
         self._stop = asyncio.Event()
-        self._tasks: list[asyncio.Task[None]] = []
+        self.tasks: list[asyncio.Task[None]] = []
         self._worker: Worker | None = None
         self._open = AsyncExitStack()
 
@@ -91,14 +91,19 @@ class Service:
             self.metrics,
             self._random,
         )
-        scheduler = Scheduler(self.store, self._clock)
+        scheduler = Scheduler(
+            self.store,
+            self._clock,
+            events=self.settings.keep_events,
+            deliveries=self.settings.keep_deliveries,
+        )
         scheduler.start()
         self._open.callback(scheduler.stop)
         control = Control(self.store, self._clock, socket_beside(path_of(self.settings.database)))
         await control.start()
         self._open.push_async_callback(control.stop)
         self.app = Intake(self._pages(), self._receivers())
-        self._tasks = [asyncio.create_task(self._worker.run()), asyncio.create_task(self._watch(texts))]
+        self.tasks = [asyncio.create_task(self._worker.run()), asyncio.create_task(self._watch(texts))]
 
     def _services(self) -> Services:
         return Services(
@@ -114,9 +119,9 @@ class Service:
         self._stop.set()
         if self._worker is not None:
             await self._worker.stop()
-        for task in self._tasks:
+        for task in self.tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*self.tasks, return_exceptions=True)
         await self._open.aclose()
 
     @asynccontextmanager
@@ -149,6 +154,7 @@ class Service:
             Receiver(
                 source, self.store, self.settings.secrets, clock=self._clock, metrics=self.metrics,
                 limit=self.settings.largest_body,
+                window=self.settings.keep_repeats,
             )
             for source in sources.found().values()
         ]  # fmt: skip
@@ -195,7 +201,7 @@ class Service:
         return PlainTextResponse("ready\n")
 
     async def _not_ready(self) -> str:
-        if any(task.done() for task in self._tasks):
+        if any(task.done() for task in self.tasks):
             return "the worker has ended"
         try:
             await self.store.writable()
@@ -204,6 +210,10 @@ class Service:
         return ""
 
     async def _metrics(self, _: Request) -> Response:
+        try:
+            self.metrics.waiting(await self.store.counts(), self._clock())
+        except StoreUnavailable as reason:
+            log.error("what waits cannot be counted: %s", reason)  # the other figures are worth showing
         return PlainTextResponse(self.metrics.text(), media_type=CONTENT_TYPE)
 
 

@@ -68,6 +68,8 @@ class Settings:
     public: Connections = field(default_factory=dict)
     hidden: frozenset[str] = frozenset()
     allow: tuple[Network, ...] = ()
+    keep_events: timedelta = timedelta(days=90)
+    keep_deliveries: timedelta = timedelta(days=90)
     keep_repeats: timedelta = timedelta(days=7)
     largest_body: int = 256_000
     file: Path | None = None
@@ -143,7 +145,7 @@ class _Reader:
             public=self._public(connections),
             hidden=frozenset(secrets) | self._hidden(connections) | {api.get("token", "")} - {""},
             allow=self._allow(found.get("network")),
-            keep_repeats=self._repeats(found.get("retention")),
+            **self._retention(found.get("retention")),
             largest_body=self._largest(found.get("limits")),
             file=self.file,
         )
@@ -351,12 +353,12 @@ class _Reader:
                 self.problems.error(mark, f'"{text}" is not a range of addresses', "127.0.0.0/8")
         return tuple(networks)
 
-    def _repeats(self, entry: Entry | None) -> timedelta:
+    def _retention(self, entry: Entry | None) -> dict[str, timedelta]:
         if entry is None:
-            return timedelta(days=7)
+            return {}
         found = self._keys(entry.value, ("events", "deliveries", "repeats"), "retention")
-        lengths = {name: self._length(one) for name, one in found.items()}
-        return lengths.get("repeats") or timedelta(days=7)
+        lengths = {f"keep_{name}": self._length(one) for name, one in found.items()}
+        return {name: length for name, length in lengths.items() if length is not None}
 
     def _length(self, entry: Entry) -> timedelta | None:
         length = read_duration(self._scalar(entry, ""))

@@ -8,11 +8,14 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
+
+from engine.store.values import Counts as Waiting
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 """What the text is, for the answer's header."""
@@ -38,6 +41,7 @@ class Metrics:
         self._delivered: Counts = Counter()
         self._set_aside: Counts = Counter({(): 0})
         self._rule_files_broken = 0
+        self._waiting: tuple[Waiting, datetime] | None = None
         self._answers = [0] * (len(BOUNDS) + 1)
         self._answer_seconds = 0.0
         self.registry.register(_Families(self))
@@ -76,6 +80,10 @@ class Metrics:
         """So many rule files have a fault that keeps them, or their newest version, from running."""
         self._rule_files_broken = count
 
+    def waiting(self, counts: Waiting, now: datetime) -> None:
+        """What the record says is waiting at this moment, to be shown with the rest."""
+        self._waiting = (counts, now)
+
     def text(self) -> bytes:
         """Everything counted so far, in Prometheus' text format."""
         return generate_latest(self.registry)
@@ -103,12 +111,40 @@ class Metrics:
         help = "Rule files with a fault that keeps them from running."
         yield GaugeMetricFamily("shopbell_rule_files_broken", help, self._rule_files_broken)
         yield self._answer_times()
+        if self._waiting is not None:
+            yield from _standing(*self._waiting)
 
     def _answer_times(self) -> Metric:
         sums = accumulate(self._answers)
         buckets = [(str(bound), sum_) for bound, sum_ in zip((*BOUNDS, "+Inf"), sums, strict=True)]
         help = "Seconds from a request's start to its 202."
         return HistogramMetricFamily("shopbell_ack_seconds", help, buckets, self._answer_seconds)
+
+
+def _standing(waiting: Waiting, now: datetime) -> Iterator[Metric]:
+    """What waits, and how long the oldest of it has."""
+    yield _gauge("events_waiting", "Events that wait to be judged.", waiting.new_events)
+    yield _gauge("events_oldest_seconds", "Age of the oldest of them.", _age(waiting.oldest_new, now))
+    yield _gauge("events_needing_attention", "Events that were set aside.", waiting.failed_events)
+    yield _gauge("quarantine", "Bodies that could not be read.", waiting.quarantined)
+    yield _gauge(
+        "deliveries_oldest_seconds",
+        "How long the oldest due delivery has been due.",
+        _age(waiting.oldest_due, now),
+    )
+    help = "Deliveries on their way or waiting for a person."
+    family = GaugeMetricFamily("shopbell_deliveries", help, labels=("state", "connection"))
+    for (state, connection), count in waiting.deliveries.items():
+        family.add_metric((state, connection), count)
+    yield family
+
+
+def _gauge(name: str, help: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"shopbell_{name}", help, value)
+
+
+def _age(since: datetime | None, now: datetime) -> float:
+    return max(0.0, (now - since).total_seconds()) if since is not None else 0.0
 
 
 class _Families(Collector):

@@ -10,7 +10,7 @@ import logging
 from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from hmac import compare_digest
 from time import perf_counter
@@ -93,7 +93,10 @@ class Label(NamedTuple):
 
 
 class Receiver:
-    """Answers the requests of one source. `secrets` are the texts of which a request must show one."""
+    """Answers the requests of one source. `secrets` are the texts of which a request must show one.
+
+    `window` is how long a repeat may come after, where the source does not say that its own is short (stock).
+    """
 
     def __init__(
         self,
@@ -104,6 +107,7 @@ class Receiver:
         clock: Clock,
         metrics: Metrics,
         limit: int = BODY_LIMIT,
+        window: timedelta | None = None,
     ) -> None:
         if not all(secret.strip() for secret in secrets):
             raise ValueError(f"A secret of the source {source.name} is empty.")
@@ -114,6 +118,7 @@ class Receiver:
         self._clock = clock
         self._metrics = metrics
         self._limit = limit
+        self._window = window
         self._limit_digits = len(str(limit))
 
     async def answer(self, scope: Scope, receive: Receive, send: Send, given: bytes = b"") -> None:
@@ -212,7 +217,7 @@ class Receiver:
             subject=reading.subject,
             body=body,
             identity=reading.identity,
-            window=reading.window,
+            window=reading.window if reading.superseded else self._window or reading.window,
             superseded=reading.superseded,
             updated_at=reading.updated_at,
             aliases=reading.aliases,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from engine.model import DeliveryState
 from engine.runtime.metrics import BOUNDS, Metrics
+from engine.store.values import Counts
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, ...], float]:
@@ -66,3 +70,24 @@ def test_a_label_from_outside_cannot_forge_a_line() -> None:
     metrics.outcome('a"} 1\nforged_total 7', "fires")
     assert ("shopbell_rule_outcomes_total", "fires", 'a"} 1\nforged_total 7') in samples(metrics)
     assert "\nforged_total" not in metrics.text().decode()
+
+
+def test_what_waits_is_shown_with_the_age_of_its_oldest() -> None:
+    now = datetime(2026, 11, 25, 12, tzinfo=UTC)
+    metrics = Metrics()
+    waiting = Counts(
+        new_events=3,
+        oldest_new=now - timedelta(seconds=30),
+        failed_events=1,
+        deliveries={(DeliveryState.QUEUED, "http/erp"): 4, (DeliveryState.HELD, "email/default"): 2},
+        oldest_due=None,
+        quarantined=5,
+    )
+    metrics.waiting(waiting, now)
+    found = samples(metrics)
+    assert found["shopbell_events_waiting",] == 3
+    assert found["shopbell_events_oldest_seconds",] == 30
+    assert found["shopbell_deliveries", "http/erp", "queued"] == 4
+    assert found["shopbell_deliveries", "email/default", "held"] == 2
+    assert found["shopbell_deliveries_oldest_seconds",] == 0
+    assert found["shopbell_quarantine",] == 5
