@@ -153,8 +153,13 @@ class Moody:
         self.handed: set[str] = set()
 
     async def take_new(self, limit: int, now: datetime) -> Any:
-        """Hand events out."""
-        taken = await self.__getattr__("take_new")(limit, now)
+        """Hand events out. Killed in the middle of that, it may have counted a start of some that nobody got."""
+        try:
+            taken = await self.__getattr__("take_new")(limit, now)
+        except StoreUnavailable:
+            page = await self.store.events(limit=1000, state="new")
+            self.handed |= {one.id for one in page.items}
+            raise
         self.handed |= {one.id for one in taken}
         return taken
 
