@@ -1,150 +1,164 @@
-"""The order system's side: a stand-in for it, and events sent from it."""
+"""The endpoints at the order system: listed, registered, and brought in step with what the rules need."""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
 from engine.commands.common import (
+    book_of,
+    config_option,
+    event_types,
+    json_option,
+    language_of,
+    print_json,
+    settings_of,
     wrong_use,
 )
 
+if TYPE_CHECKING:
+    from engine.settings import Settings
+    from engine.sources.chord.client import OmsClient
 
-@click.group(invoke_without_command=True)
-@click.option(
-    "--port",
-    default=3000,
-    show_default=True,
-    type=click.IntRange(0, 65535),
-    help="Where it listens, on this machine only.",
+Answer = TypeVar("Answer")
+
+_url = click.option(
+    "--url", required=True, help="The address that the order system posts to, the secret included."
 )
-@click.option("--token", help="The token of its API; left out: a random one, printed.")
-@click.option("--seed", default=1, show_default=True, help="The same seed makes the same orders.")
-@click.option(
-    "--speed",
-    default=1.0,
-    show_default=True,
-    type=click.FloatRange(0.001, 1e6),
-    help="How much faster time passes.",
+_event = click.option(
+    "--event", "event", multiple=True, help="An event to listen to; left out, those the rules need."
 )
-@click.pass_context
-def sandbox(context: click.Context, port: int, token: str | None, seed: int, speed: float) -> None:
-    """A stand-in for the order system, with its API and pages."""
-    if context.invoked_subcommand is not None:
+
+
+@click.group()
+def oms() -> None:
+    """The endpoints at the order system, through its API."""
+
+
+@oms.command("list")
+@json_option
+@config_option
+def oms_list(as_json: bool, config: Path | None) -> None:
+    """The endpoints that are registered, with their events."""
+    from engine.present import table
+
+    settings = settings_of(config, secrets=True)
+    found = _asked(settings, lambda client: client.endpoints())
+    if as_json:
+        shown = [
+            {"id": one.id, "target_url": _safe(one.target_url, settings), "events": one.events}
+            for one in found
+        ]
+        print_json({"endpoints": shown})
         return
-    import secrets
-
-    from engine.demo import sandbox
-    from engine.runtime.server import CannotListen, run
-    from engine.sources.chord.sandbox import build_sandbox
-
-    shown = token or secrets.token_hex(24)
-    app = build_sandbox(token=shown, seed=seed, speed=speed)
-    try:
-        run(sandbox(app, port, shown, click.echo))
-    except CannotListen as reason:
-        wrong_use(str(reason))
+    if not found:
+        click.echo("no endpoint is registered")
+        return
+    rows = [(one.id, _safe(one.target_url, settings), ", ".join(one.events)) for one in found]
+    for line in table(("number", "address", "events"), rows):
+        click.echo(line)
 
 
-_sets = click.option(
-    "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Change a field, e.g. order.total=250.00"
-)
+@oms.command("register")
+@_url
+@_event
+@config_option
+def oms_register(url: str, event: tuple[str, ...], config: Path | None) -> None:
+    """Register an endpoint."""
+    settings = settings_of(config, secrets=True)
+    events = _events(event, settings)
+    made = _asked(settings, lambda client: client.create(url, events))
+    click.echo(f"{click.style('✓', fg='green')} endpoint {made.id} listens to {', '.join(made.events)}")
 
 
-@sandbox.command("send")
-@click.argument("event")
-@_sets
-@click.option(
-    "--times", default=1, show_default=True, type=click.IntRange(1, 1000), help="How many different ones."
-)
-@click.option(
-    "--at",
-    "at_url",
-    default="http://127.0.0.1:3000",
-    show_default=True,
-    help="The running sandbox to send through.",
-)
-@click.option("--to", "to_url", help="Send straight to this receiver instead, once and without repeats.")
-@click.option(
-    "--fault", help="Send it late, doubled, out of order, re-rendered, slow, cut off or as a wrong type."
-)
-@click.option("--token", help="The sandbox's token, for one on another machine.")
-def sandbox_send(
-    event: str,
-    sets: tuple[str, ...],
-    times: int,
-    at_url: str,
-    to_url: str | None,
-    fault: str | None,
-    token: str | None,
-) -> None:
-    """Send an EVENT: through a running sandbox, or straight to a receiver."""
-    from engine.sources.chord.sandbox import SandboxError, send_straight, send_through
-
-    try:
-        if to_url is not None:
-            attempts = send_straight(to_url, event, sets, times, fault=fault)
-            for attempt in attempts:
-                click.echo(_attempt_line(attempt))
-            sys.exit(0 if attempts and all(attempt.acknowledged for attempt in attempts) else 1)
-        listening = send_through(at_url, event, sets, times, fault=fault, token=token)
-    except SandboxError as reason:
-        wrong_use(str(reason))
-    click.echo(
-        f"{event} is on its way to {', '.join(listening)}" if listening else f"nobody listens to {event}"
-    )
+@oms.command("update")
+@click.argument("number")
+@click.option("--url", help="Its new address; left out, the old one.")
+@_event
+@config_option
+def oms_update(number: str, url: str | None, event: tuple[str, ...], config: Path | None) -> None:
+    """Change an endpoint's address, or the events it listens to."""
+    settings = settings_of(config, secrets=True)
+    events = _events(event, settings) if event or url is None else None
+    made = _asked(settings, lambda client: client.update(number, target_url=url, events=events))
+    click.echo(f"{click.style('✓', fg='green')} endpoint {made.id} listens to {', '.join(made.events)}")
 
 
-@sandbox.command("run")
-@click.option(
-    "--orders",
-    default=20,
-    show_default=True,
-    type=click.IntRange(1, 100_000),
-    help="How many orders to live through.",
-)
-@click.option("--seed", default=1, show_default=True, help="The same seed makes the same orders.")
-@click.option(
-    "--speed",
-    default=3600.0,
-    show_default=True,
-    type=click.FloatRange(0.001, 1e6),
-    help="How much faster time passes.",
-)
-@click.option(
-    "--at",
-    "at_url",
-    default="http://127.0.0.1:3000",
-    show_default=True,
-    help="The running sandbox to live in.",
-)
-@click.option("--to", "to_url", help="Send straight to this receiver instead, with repeats.")
-@click.option("--token", help="The sandbox's token, for one on another machine.")
-def sandbox_run(
-    orders: int, seed: int, speed: float, at_url: str, to_url: str | None, token: str | None
-) -> None:
-    """Let the shop live for some orders: placed, cancelled, shipped, tracked, sold out and back."""
-    from engine.language.words import plural
-    from engine.sources.chord.sandbox import SandboxError, run_straight, run_through
+@oms.command("delete")
+@click.argument("number")
+@config_option
+def oms_delete(number: str, config: Path | None) -> None:
+    """Delete an endpoint: the order system sends it nothing any more."""
+    _asked(settings_of(config, secrets=True), lambda client: client.delete(number))
+    click.echo(f"{click.style('✓', fg='green')} endpoint {number} is deleted")
 
-    try:
-        if to_url is None:
-            run_through(at_url, orders, token=token)
-            click.echo(f"the shop of {at_url} lives for {plural(orders, 'order')}")
-            return
-        run = run_straight(
-            to_url, orders, seed=seed, speed=speed, tell=lambda one: click.echo(_attempt_line(one))
+
+@oms.command("sync")
+@_url
+@click.option("--yes", is_flag=True, help="Mend what differs.")
+@config_option
+def oms_sync(url: str, yes: bool, config: Path | None) -> None:
+    """Show the events that the rules need against those subscribed; --yes mends it."""
+    settings = settings_of(config, secrets=True)
+    needed = _events((), settings)
+    found = _asked(settings, lambda client: client.endpoints())
+    ours = next((one for one in found if one.target_url == url), None)
+    subscribed = ours.events if ours else ()
+    for event in dict.fromkeys((*needed, *subscribed)):
+        if event not in subscribed:
+            click.echo(f"{click.style('+', fg='green')} {event}  a rule needs it, and it is not sent")
+        elif event not in needed:
+            click.echo(f"{click.style('-', fg='red')} {event}  it is sent, and no rule needs it")
+        else:
+            click.echo(f"  {event}")
+    if set(needed) == set(subscribed):
+        click.echo("nothing to mend")
+        return
+    if not yes:
+        click.echo("\n--yes mends it")
+        sys.exit(1)
+    if ours is None:
+        _asked(settings, lambda client: client.create(url, needed))
+    elif needed:
+        _asked(settings, lambda client: client.update(ours.id, events=needed))
+    else:
+        _asked(settings, lambda client: client.delete(ours.id))
+    click.echo(f"{click.style('✓', fg='green')} mended")
+
+
+def _events(named: tuple[str, ...], settings: Settings) -> tuple[str, ...]:
+    """The events to listen to: those named, else those that the rules need."""
+    from engine.rulebook.needs import needed_events
+
+    language = language_of(settings)
+    for name in named:
+        if name not in language.event_types:
+            wrong_use(f'the OMS has no event "{name}": {event_types(settings)}')
+    return named or needed_events(book_of(None, settings, language), next(iter(language.sources)))
+
+
+def _asked(settings: Settings, ask: Callable[[OmsClient], Answer]) -> Answer:
+    """What the order system's API answers; ends with a sentence where it refuses or cannot be reached."""
+    from engine.sources.chord.client import OmsClient, OmsError
+
+    if not settings.api.get("url") or not settings.api.get("token"):
+        wrong_use(
+            "the settings do not say where the order system's API is:\n\n  sources:\n    chord:\n      api: "
+            '{url: https://oms.example.com, token: "${CHORD_TOKEN}"}'
         )
-    except SandboxError as reason:
-        wrong_use(str(reason))
-    click.echo(
-        f"{plural(run.orders, 'order')}: {plural(run.tries, 'try', 'tries')}, {run.refused} not acknowledged, {run.lost} given up"
-    )
-    sys.exit(1 if run.lost else 0)
+    try:
+        with OmsClient(settings.api["url"], settings.api["token"]) as client:
+            return ask(client)
+    except OmsError as reason:
+        click.echo(click.style("✗ ", fg="red") + _safe(str(reason), settings), err=True)
+        sys.exit(1)
 
 
-def _attempt_line(attempt: Any) -> str:
-    mark = click.style("✓", fg="green") if attempt.acknowledged else click.style("✗", fg="red")
-    return f"{mark} {attempt.event}  {attempt.about}  {attempt.status or attempt.excerpt}"
+def _safe(text: str, settings: Settings) -> str:
+    for secret in settings.hidden:
+        text = text.replace(secret, "•••")
+    return text

@@ -58,3 +58,19 @@ class Rule:
     def judges(self) -> tuple[Condition, ...]:
         """All its conditions, those of `if` and those of `unless`."""
         return self.conditions + self.exceptions
+
+    @property
+    def roots(self) -> frozenset[str]:
+        """The first names of the fields that its conditions, formulas and messages name."""
+        reads = [
+            read for condition in self.judges for formula in condition.formulas() for read in formula.reads
+        ]
+        reads += [
+            read
+            for action in self.actions
+            for value in action.values.values()
+            for template in value.templates()
+            for read in template.reads
+        ]
+        named = {leaf.path.first for condition in self.judges for leaf in condition.leaves()}
+        return frozenset(named | {str(read.path[0]) for read in reads if read.path})

@@ -92,6 +92,10 @@ class Source(ABC):
         """The fields of those joined names, by bare path, for the checks of rules."""
         return {}
 
+    def taught_by(self, type: str) -> Mapping[str, tuple[str, ...]]:
+        """The event types that teach each name joined to such an event; they must be listened to as well."""
+        return {}
+
     def hint(self, path: str, value: str) -> str | None:
         """What to say of a value that people write for a field and that the sender spells otherwise."""
         return None

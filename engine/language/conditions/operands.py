@@ -89,7 +89,7 @@ class Operand:
 
     def one(self, node: ScalarNode, field: str) -> Any:
         """One operand. `field` is the name of the field compared. Raises `OperandError`."""
-        raise NotImplementedError
+        return node.text.strip()
 
     def of(self, value: object, scope: Scope) -> Any:
         """A found value as the comparison needs it, None where it cannot be read so."""

@@ -150,6 +150,11 @@ class Chord(Source):
         """The fields of `order` beside a shipment, and of `product` beside a stock item."""
         return _JOINED_FIELDS.get(_object_of(type), {})
 
+    def taught_by(self, type: str) -> Mapping[str, tuple[str, ...]]:
+        """Completed orders teach the order of a shipment and the names of products."""
+        name = {"shipment": "order", "stock_item": "product"}.get(_object_of(type))
+        return {name: ("order_completed",)} if name else {}
+
     def hint(self, path: str, value: str) -> str | None:
         """What to write instead of a value that Chord spells otherwise."""
         return hint(path, value)
