@@ -6,6 +6,7 @@ It is handed everything it may know and can reach nothing else, see `confinement
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import struct
@@ -63,8 +64,11 @@ class Planner:
         language = Language(sources.found(), actions.found(), load.shop.shop(), destinations_of(load))
         if self._loader is None or self._loader.language != language:
             self._loader = Loader(language)
+        gc.unfreeze()
         self._book = self._loader.load(load.texts)
         _ = self._book.index  # made now, so that no event waits for it
+        gc.collect()
+        gc.freeze()  # ten thousand rules would be looked through again and again while events wait
         return Loaded(self._book.hash, len(self._book.rules))
 
 

@@ -202,6 +202,11 @@ async def test_rules_that_are_never_taken_in_blame_no_event() -> None:
         await PlannerProcess(0.1, command).judge(book(), [job(1)], NOW)
 
 
+async def test_rules_are_not_looked_through_for_garbage_while_events_wait(process: PlannerProcess) -> None:
+    judged = await process.judge(book(), [deed(1, "what is looked through")], NOW)
+    assert int(said(judged)["1"]) < 5_000
+
+
 # what it can reach
 
 

@@ -6,6 +6,7 @@ The folders to import from are its arguments. What a deed returns, or what it wa
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import socket
 import subprocess
@@ -92,6 +93,7 @@ DEEDS: dict[str, Callable[[], object]] = {
     "speak": speak,
     "fail": fail,
     "environment": environment,
+    "what is looked through": lambda: len(gc.get_objects()),
     "socket": socket.socket,
     "connect": lambda: socket.create_connection(("127.0.0.1", 9)),
     "resolve": lambda: socket.getaddrinfo("localhost", 80),
