@@ -30,6 +30,8 @@ from engine.runtime.lanes import LANE
 from engine.store.store import Reader
 
 TARGETS = ("owner", "planner", "both")
+SLOW = 15.0
+"""Seconds of a start after which its log is worth a look."""
 
 
 class Run:
@@ -71,9 +73,14 @@ class Run:
             os.kill(self.service.pid, signal.SIGKILL)
             assert self.service.process is not None
             await asyncio.to_thread(self.service.process.wait)
-        began = time.monotonic()
-        await self.service.start()
+        began, told = time.monotonic(), len(self.service.log)
+        await self.service.start(patience=120)
         self.starts.append(time.monotonic() - began)
+        if self.starts[-1] > SLOW:
+            print(
+                f"a start took {self.starts[-1]:.1f} s, and said:\n{self.service.log[told:][-3000:]}",
+                flush=True,
+            )
 
 
 async def run(kills: int, seed: int, rate: int) -> bool:

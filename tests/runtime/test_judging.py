@@ -348,3 +348,26 @@ async def test_no_memory_is_looked_up_where_no_rule_looks_at_any(
     (id,) = await shop.arrives("R1")
     await shop.judged()
     assert await shop.state(id) is EventState.EVALUATED
+
+
+async def test_an_event_that_is_judged_again_leads_to_what_is_new_and_doubles_nothing_unless_told(
+    shop: Shop,
+) -> None:
+    (id,) = await shop.arrives("R1")
+    await shop.judged()
+
+    def more(job: Job) -> Verdict:
+        first = fires(job)
+        new = Due("new", 1, "http", "POST crm /x", "http/crm", b'{"connection":"crm"}', f"{job.id}-new-1")
+        return Verdict(job.id, {**first.outcomes, "new": "fires"}, [*first.due, new])
+
+    shop.planner.verdict = more
+    await shop.store.replay(id)
+    await shop.judged()
+    made = (await shop.store.deliveries(event=id)).items
+    assert sorted(one.rule for one in made) == ["every", "new"]
+    await shop.store.replay(id, resend=True)
+    await shop.judged()
+    made = (await shop.store.deliveries(event=id)).items
+    assert sorted(one.rule for one in made) == ["every", "every", "new", "new"]
+    assert len({one.idempotency_key for one in made}) == 2
