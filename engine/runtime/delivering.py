@@ -10,10 +10,10 @@ from time import perf_counter
 
 from engine.actions.base import Action, DeliveryError, Receipt, Services
 from engine.model import Delivery, DeliveryState
-from engine.runtime.clock import Clock
+from engine.runtime.clock import Clock, Wait
 from engine.runtime.lanes import Lanes
 from engine.runtime.metrics import Metrics
-from engine.runtime.persist import Wait, faultless, insist
+from engine.runtime.persist import faultless, insist
 from engine.runtime.retry import Policy, decide
 from engine.store.store import Finished, Store
 

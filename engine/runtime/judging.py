@@ -13,9 +13,9 @@ from engine.model import DeliveryState
 from engine.rulebook.book import Rulebook
 from engine.rulebook.frames import Due, Job, Verdict
 from engine.rulebook.frames import Judged as Verdicts
-from engine.runtime.clock import Clock
+from engine.runtime.clock import Clock, Wait
 from engine.runtime.metrics import Metrics
-from engine.runtime.persist import PAUSE, Wait, faultless, insist
+from engine.runtime.persist import PAUSE, faultless, insist
 from engine.runtime.planner_process import PlannerDied, PlannerProcess, PlannerUnready
 from engine.sources.body import parse
 from engine.store.store import Judged, MemoryRow, NewDelivery, Store, StoredEvent

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
+from engine.runtime.clock import Wait
 from engine.store.store import StoreUnavailable
 
 log = logging.getLogger("shopbell.worker")
@@ -15,12 +16,6 @@ Result = TypeVar("Result")
 
 PAUSE = 1.0
 """Seconds between two looks whether the record is back."""
-
-
-class Wait(Protocol):
-    """Waits for some seconds; the clock of tests does not."""
-
-    async def __call__(self, seconds: float, /) -> object: ...
 
 
 async def insist(call: Callable[[], Awaitable[Result]], wait: Wait = asyncio.sleep) -> Result:

@@ -12,9 +12,10 @@ import os
 from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import aclosing
 from pathlib import Path
-from typing import Protocol
 
 from watchfiles import awatch
+
+from engine.runtime.clock import Wait
 
 log = logging.getLogger("shopbell.rules")
 
@@ -34,12 +35,6 @@ PAUSE = 1.0
 
 LARGEST = 5_000_000
 """Bytes of all rule texts together, beyond which a folder is not read."""
-
-
-class Wait(Protocol):
-    """Waits for some seconds; the clock of tests does not."""
-
-    async def __call__(self, seconds: float, /) -> object: ...
 
 
 class FolderUnreadable(Exception):

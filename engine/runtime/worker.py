@@ -11,11 +11,10 @@ from random import Random
 
 from engine.actions.base import Action, Services
 from engine.rulebook.book import Rulebook
-from engine.runtime.clock import Clock
+from engine.runtime.clock import Clock, Wait
 from engine.runtime.delivering import Delivering
 from engine.runtime.judging import Judging
 from engine.runtime.metrics import Metrics
-from engine.runtime.persist import Wait
 from engine.runtime.planner_process import PlannerProcess
 from engine.store.store import Store
 
