@@ -126,7 +126,7 @@ class Formula:
             return plain_value(self._evaluate(Run(scope, PLAIN, self._names)), PLAIN)
         except (ValueGap, TooMuch) as gap:
             raise FormulaGap(gap.because) from None
-        except Exception:
+        except Exception:  # whatever else Python refuses is a line that could not be told, never a crash
             raise FormulaGap(BROKEN) from None
 
 
