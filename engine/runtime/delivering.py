@@ -28,8 +28,6 @@ IDLE = 1.0
 LONGEST_TRY = 360.0
 """Seconds after which a try is given up, should its action not keep to its own limit."""
 
-STOPPED = "the service ended while this was being sent, and nobody knows whether it arrived"
-
 
 class Delivering:
     """Carries out what is due until told to stop."""
@@ -54,7 +52,6 @@ class Delivering:
         self._lanes = Lanes()
         self._under_way: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
-        self._asking: set[int] = set()
 
     async def take_up(self) -> None:
         """Take up what was under way when the process last ended; to be called before anything is started."""
@@ -63,15 +60,6 @@ class Delivering:
             log.warning(
                 "delivery %d, %s, was under way when the process ended", delivery.id, delivery.connection
             )
-            await self._as_its_rule_says(delivery)
-
-    async def _as_its_rule_says(self, delivery: Delivery) -> None:
-        """The record goes by the kind of a delivery; its rule may have said otherwise."""
-        on_unsure = self._policy(delivery).on_unsure
-        if delivery.state is DeliveryState.QUEUED and on_unsure == "ask":
-            self._asking.add(delivery.id)
-        if delivery.state is DeliveryState.HELD and on_unsure == "resend":
-            await insist(lambda: self._store.retry(delivery.id, self._clock()), self._wait)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Deliver whatever is due, and at the end let what is under way end; being cancelled cuts that off."""
@@ -144,9 +132,6 @@ class Delivering:
         await insist(lambda: self._store.finish([finished]), self._wait)
 
     async def _outcome(self, delivery: Delivery) -> Receipt | DeliveryError:
-        if delivery.id in self._asking:
-            self._asking.discard(delivery.id)
-            return DeliveryError(STOPPED, "unsure")
         try:
             async with asyncio.timeout(LONGEST_TRY):
                 return await self._send(delivery)

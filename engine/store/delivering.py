@@ -97,8 +97,9 @@ def _finish(runner: Runner, one: Finished, owner: str) -> bool:
 def recover(runner: Runner, asking: Collection[str], now: int) -> list[Delivery]:
     """Take up what was under way when the process last ended, and give it as it stands now.
 
-    Nobody knows whether it went out, so its try ends as unsure. It is sent again, unless its kind is in `asking`: then
-    it waits for a person. One that the process has ended with three times is not tried again.
+    Nobody knows whether it went out, so its try ends as unsure. It is sent again or waits for a person, as its request
+    says, else as is usual for its kind: those in `asking` wait. One that the process has ended with three times is not
+    tried again.
     """
     rows = sorted(runner.rows(_RUNNING))  # sorted there, the whole table would be read instead of the index
     if not rows:
@@ -121,7 +122,8 @@ def _then(row: Any, unsure: int, asking: Collection[str]) -> tuple[DeliveryState
             f"the service ended {unsure} times while this was being sent; it is not tried again by itself"
         )
         return DeliveryState.DEAD, reason
-    if row[_KIND] in asking:
+    usual = "ask" if row[_KIND] in asking else "resend"
+    if _request(row[_REQUEST]).get("on_unsure", usual) == "ask":
         reason = "the service ended while this was being sent, and nobody knows whether it arrived; send it again or cancel it"
         return DeliveryState.HELD, reason
     return DeliveryState.QUEUED, "the service ended while this was being sent; it is sent again"
@@ -209,7 +211,7 @@ DELIVERY = (
 )
 """The columns a delivery is made of."""
 
-_KIND, _DUE_AT, _ATTEMPTS = 4, 8, 9
+_KIND, _DUE_AT, _ATTEMPTS, _REQUEST = 4, 8, 9, 12
 _STOPPED = "the process ended before the answer was noted"
 _one = number(1)
 _earlier = delivery.alias("earlier")

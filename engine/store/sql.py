@@ -103,6 +103,10 @@ class Cursor(Protocol):
         """All rows."""
         ...
 
+    def close(self) -> None:
+        """Let go of the statement it is in, and be of no use any more."""
+        ...
+
     def __iter__(self) -> Iterator[Any]: ...
 
 

@@ -88,9 +88,13 @@ class SqliteDatabase:
         return unavailable(error) if isinstance(error, sqlite3.Error) else None
 
     def close(self) -> None:
-        """Let go of it."""
-        self._connection.close()
-        self._lock.release()
+        """Let go of it; what is not committed is undone, and a statement that broke off in the middle is let go of."""
+        try:
+            self.runner.cursor.close()
+            self.rollback()
+        finally:
+            self._connection.close()
+            self._lock.release()
 
 
 def _upgraded(path: Path) -> sqlite3.Connection:

@@ -277,10 +277,8 @@ class Life:
         await self.begin()
 
     async def close(self) -> None:
-        """Close the store, and let go of a statement that it was killed in: a dead process has none."""
-        store = self.store.store
-        await store.close()
-        del store._writer._database.runner.cursor
+        """Close the store."""
+        await self.store.store.close()
 
     async def step(self, name: str) -> None:
         """One step; whatever kills the process on the way starts it again."""

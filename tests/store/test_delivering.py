@@ -353,6 +353,23 @@ async def test_one_that_must_not_be_doubled_waits_for_a_person(open_store: Any, 
     assert await ids(store, shop.now) == [2]
 
 
+async def test_what_its_request_says_goes_before_its_kind_at_every_start(open_store: Any, shop: Any) -> None:
+    """Also at a second one: the process may end again before anybody has looked at what the first took up."""
+    store = await open_store()
+    await shop.due(
+        store,
+        shop.delivery(request_json='{"on_unsure":"ask"}'),
+        shop.delivery(kind="email", connection="email/default", request_json='{"on_unsure":"resend"}'),
+    )
+    await store.claim(10, shop.now)
+    for _ in range(2):
+        store = await restarted(open_store, store)
+        await store.recover(frozenset({"email"}), shop.now)
+        states = [(await store.delivery(number)).delivery.state for number in (1, 2)]
+        assert states == ["held", "queued"]
+    assert await ids(store, shop.now) == [2]
+
+
 async def test_one_with_which_the_process_ended_three_times_is_dead(open_store: Any, shop: Any) -> None:
     store = await open_store()
     await shop.due(store, shop.delivery())

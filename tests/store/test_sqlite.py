@@ -37,6 +37,21 @@ def test_a_commit_is_on_the_disk_and_space_can_be_given_back(tmp_path: Path) -> 
     database.close()
 
 
+def test_closed_in_the_middle_of_its_work_it_undoes_that_and_lets_go_of_the_file(tmp_path: Path) -> None:
+    database = SqliteDatabase(tmp_path / "shop.db")
+    database.begin()
+    database.runner.cursor.execute("INSERT INTO mark VALUES ('a', 1), ('b', 2)")
+    database.runner.cursor.execute("SELECT * FROM mark")
+    database.close()
+    assert not (
+        tmp_path / "shop.db-wal"
+    ).exists()  # it goes with the last connection, and only if that has ended
+    again = SqliteDatabase(tmp_path / "shop.db")
+    again.runner.cursor.execute("SELECT count(*) FROM mark")
+    assert again.runner.cursor.fetchall() == [(0,)]
+    again.close()
+
+
 # addresses
 
 
