@@ -22,19 +22,21 @@ from engine.language.words import plural
 from engine.rulebook.book import Rulebook
 from engine.rulebook.loader import Loader
 from engine.rulebook.vocabulary import Language
+from engine.runtime.admission import Admission
 from engine.runtime.clock import Clock, system_clock
 from engine.runtime.control import Control, socket_beside
 from engine.runtime.guard import Guard
 from engine.runtime.metrics import CONTENT_TYPE, Metrics
 from engine.runtime.planner_process import PlannerProcess
 from engine.runtime.protocol import WireLimits, bounded
-from engine.runtime.receiver import Intake, Receiver
+from engine.runtime.receiver import Answering, Intake, Receiver
 from engine.runtime.rulefiles import Texts, changes, read_folder
 from engine.runtime.scheduler import Scheduler
 from engine.runtime.server import serving
 from engine.runtime.services import Services
 from engine.runtime.worker import Worker
 from engine.settings import Settings
+from engine.sources.base import Source
 from engine.store.sqlite import path_of
 from engine.store.store import Store, StoreUnavailable
 
@@ -149,15 +151,20 @@ class Service:
             timeout_graceful_shutdown=10,
         )
 
-    def _receivers(self) -> list[Receiver]:
-        return [
-            Receiver(
-                source, self.store, self.settings.secrets, clock=self._clock, metrics=self.metrics,
-                limit=self.settings.largest_body,
-                window=self.settings.keep_repeats,
-            )
-            for source in sources.found().values()
-        ]  # fmt: skip
+    def _receivers(self) -> list[Answering]:
+        return [self._receiver(source) for source in sources.found().values()]
+
+    def _receiver(self, source: Source) -> Answering:
+        senders, limit = self.settings.senders, self.settings.largest_body
+        receiver = Receiver(
+            source, self.store, self.settings.secrets, clock=self._clock, metrics=self.metrics,
+            limit=limit,
+            window=self.settings.keep_repeats,
+            verified=senders.verify,
+        )  # fmt: skip
+        if not senders.any:
+            return receiver
+        return Admission(receiver, senders, clock=self._clock, metrics=self.metrics, limit=limit)
 
     # rules
 

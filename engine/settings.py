@@ -11,25 +11,37 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from engine.actions.base import Action, Destinations
 from engine.language.document import read_document
 from engine.language.fields import fixed_values, public_facts, read_fields, secret_texts
 from engine.language.node import Entry, MappingNode, Node, ScalarNode, SequenceNode
-from engine.language.problem import Mark, Problem, Problems
+from engine.language.problem import Problem, Problems
 from engine.language.scope import Shop
 from engine.language.words import listing, nearest, normal_key, read_duration
+from engine.runtime.senders import (
+    PREFIX,
+    Basic,
+    Hmac,
+    Network,
+    Senders,
+    Signing,
+    StandardWebhooks,
+    standard_key,
+)
 
 Connections = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """Settings of connections by kind and name."""
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
 UNSET = "https://unset.invalid"
 """Stands for a variable that is missing where none is needed: it passes for a text and for an address."""
 
+SHORTEST_SECRET = 16
+"""Letters of a secret at least."""
+
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -52,7 +64,8 @@ class Listen:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything the settings file says. Paths are absolute; `secrets` are the receiver's, several at once.
+    """Everything the settings file says. Paths are absolute; `secrets` are the receiver's, several at once, and
+    `senders` what a request must show beside one of them.
 
     `connections` holds the secrets, `public` the same connections without them; `hidden` are all texts that
     must show up nowhere.
@@ -63,6 +76,7 @@ class Settings:
     database: str = "sqlite:///shopbell.db"
     listen: Listen = field(default_factory=Listen)
     secrets: tuple[str, ...] = ()
+    senders: Senders = field(default_factory=Senders)
     api: Mapping[str, str] = field(default_factory=dict)
     connections: Connections = field(default_factory=dict)
     public: Connections = field(default_factory=dict)
@@ -73,6 +87,11 @@ class Settings:
     keep_repeats: timedelta = timedelta(days=7)
     largest_body: int = 256_000
     file: Path | None = None
+
+    @property
+    def guarded(self) -> bool:
+        """Whether anybody can show that they may send."""
+        return bool(self.secrets) or self.senders.verify
 
     def destinations(self) -> Destinations:
         """The connections that rules may name, without their secrets."""
@@ -128,11 +147,14 @@ class _Reader:
         self.actions = actions
         self.file = file
         self.lenient = lenient
+        self.shown_by_senders: set[str] = set()
 
     def settings(self, document: MappingNode) -> Settings:
         found = self._keys(document, self.SECTIONS, "setting")
         home = self.file.parent
-        secrets, api = self._sources(found.get("sources"))
+        chord = self._source(found.get("sources"))
+        secrets, api = self._secrets(chord.get("secrets")), self._api(chord.get("api"))
+        senders = self._senders(chord)
         connections = self._connections(found.get("connections"))
         return Settings(
             shop=self._shop(found.get("shop")),
@@ -140,10 +162,12 @@ class _Reader:
             database=self._database(found.get("database"), home),
             listen=self._listen(found.get("listen")),
             secrets=secrets,
+            senders=senders,
             api=api,
             connections=connections,
             public=self._public(connections),
-            hidden=frozenset(secrets) | self._hidden(connections) | {api.get("token", "")} - {""},
+            hidden=frozenset({*secrets, *self.shown_by_senders, api.get("token", "")})
+            | self._hidden(connections) - {""},
             allow=self._allow(found.get("network")),
             **self._retention(found.get("retention")),
             largest_body=self._largest(found.get("limits")),
@@ -286,22 +310,118 @@ class _Reader:
             self._scalar(found.get("host"), "127.0.0.1"), int(port), self._texts(found.get("behind_proxy"))
         )
 
-    def _sources(self, entry: Entry | None) -> tuple[tuple[str, ...], Mapping[str, str]]:
-        if entry is None:
-            return (), {}
-        chord = self._keys(entry.value, ("chord",), "source").get("chord")
-        if chord is None:
-            return (), {}
-        found = self._keys(chord.value, ("secrets", "api"), "setting of a source")
-        api = self._keys(found["api"].value, ("url", "token"), "setting of the api") if "api" in found else {}
-        secrets = self._texts(found.get("secrets"))
+    def _source(self, entry: Entry | None) -> dict[str, Entry]:
+        """What is said of the one source there is."""
+        chord = self._keys(entry.value, ("chord",), "source").get("chord") if entry is not None else None
+        known = ("secrets", "signing", "basic", "from", "api")
+        return self._keys(chord.value, known, "setting of a source") if chord is not None else {}
+
+    def _api(self, entry: Entry | None) -> Mapping[str, str]:
+        found = self._keys(entry.value, ("url", "token"), "setting of the api") if entry is not None else {}
+        return {name: self._scalar(one, "") for name, one in found.items()}
+
+    def _secrets(self, entry: Entry | None) -> tuple[str, ...]:
+        """Secrets that are long enough not to be guessed."""
+        secrets = self._texts(entry)
         for secret in secrets:
-            if 0 < len(secret) < 16:
-                mark = found["secrets"].value.mark
+            if entry is not None and len(secret.strip()) < SHORTEST_SECRET:
+                what = "too short to be one" if secret.strip() else "empty"
+                least = f"take at least {SHORTEST_SECRET} letters at random"
+                self.problems.error(entry.value.mark, f"this secret is {what}: {least}")
+        return secrets
+
+    def _senders(self, source: Mapping[str, Entry]) -> Senders:
+        """What a request must show beside a secret."""
+        signing, basic = self._signing(source.get("signing")), self._basic(source.get("basic"))
+        senders = Senders(signing, basic, self._ranges(source.get("from")))
+        if senders.networks and not (senders.verify or "secrets" in source or self.problems.broken):
+            message = "an address tells where a request comes from, not who sends it: anybody there could send events"
+            self.problems.error(source["from"].key.mark, message, 'secrets: ["${CHORD_SECRET}"]')
+        return senders
+
+    def _signing(self, entry: Entry | None) -> Signing | None:
+        if entry is None:
+            return None
+        known = ("kind", "secrets", "header", "prefix", "encoding")
+        found = self._keys(entry.value, known, "setting of signing")
+        kind = normal_key(self._scalar(found.get("kind"), ""))
+        if kind not in ("standard webhooks", "hmac"):
+            mark = found["kind"].value.mark if "kind" in found else entry.key.mark
+            message = "say how requests are signed: `standard webhooks` or `hmac`"
+            self.problems.error(mark, message, "kind: standard webhooks")
+            return None
+        if not self._texts(found.get("secrets")):
+            message = "a signature cannot be verified without the secret that it is made with"
+            self.problems.error(entry.key.mark, message, 'secrets: ["${CHORD_SIGNING}"]')
+            return None
+        return self._hmac(entry, found) if kind == "hmac" else self._standard(found)
+
+    def _standard(self, found: Mapping[str, Entry]) -> Signing:
+        for name in ("header", "prefix", "encoding"):
+            if name in found:
+                message = f"`{name}` is for `kind: hmac`; Standard Webhooks say it themselves. Leave it out"
+                self.problems.error(found[name].key.mark, message)
+        keys = []
+        for secret in self._texts(found["secrets"]):
+            key = standard_key(secret)
+            if key is None and UNSET not in secret:
+                message = "this is no secret of Standard Webhooks. Copy it whole, as the sender shows it"
+                self.problems.error(found["secrets"].value.mark, f"{message}; it begins with {PREFIX}")
+            keys.append(key or b"")
+            self.shown_by_senders |= {secret, secret.removeprefix(PREFIX)}
+        return StandardWebhooks(tuple(keys))
+
+    def _hmac(self, entry: Entry, found: Mapping[str, Entry]) -> Signing:
+        header = self._scalar(found.get("header"), "")
+        if "header" not in found:
+            message = "say in which header the signature comes"
+            self.problems.error(entry.key.mark, message, "header: X-Signature")
+        elif not _HEADER.fullmatch(header):
+            message = f'"{header}" is not the name of a header'
+            self.problems.error(found["header"].value.mark, message, "header: X-Signature")
+        secrets = self._secrets(found["secrets"])
+        self.shown_by_senders |= set(secrets)
+        keys = tuple(secret.encode() for secret in secrets)
+        prefix = self._scalar(found.get("prefix"), "").encode()
+        return Hmac(header.lower().encode(), keys, prefix, self._encoding(found.get("encoding")))
+
+    def _encoding(self, entry: Entry | None) -> Literal["hex", "base64"]:
+        text = self._scalar(entry, "hex").lower()
+        if entry is not None and text not in ("hex", "base64"):
+            message = f'"{text}" is not how a signature is written: it is `hex` or `base64`'
+            self.problems.error(entry.value.mark, message, "encoding: hex")
+        return "base64" if text == "base64" else "hex"
+
+    def _basic(self, entry: Entry | None) -> Basic | None:
+        if entry is None:
+            return None
+        found = self._keys(entry.value, ("username", "password"), "setting of basic")
+        for name in ("username", "password"):
+            if name not in found:
+                message = f"basic needs a {name}"
                 self.problems.error(
-                    mark, "this secret is too short to be one: take at least 16 letters at random"
+                    entry.key.mark, message, 'basic: {username: oms, password: "${CHORD_PASSWORD}"}'
                 )
-        return secrets, {name: self._scalar(one, "") for name, one in api.items()}
+        username = self._scalar(found.get("username"), "")
+        if ":" in username:
+            self.problems.error(
+                found["username"].value.mark, "a user of basic cannot have a colon in its name"
+            )
+        passwords = self._secrets(found.get("password"))
+        self.shown_by_senders |= set(passwords)
+        return Basic(username, passwords)
+
+    def _ranges(self, entry: Entry | None) -> tuple[Network, ...]:
+        """Ranges of addresses, each a fault where it is none."""
+        networks = []
+        for text in self._texts(entry):
+            try:
+                networks.append(ipaddress.ip_network(text, strict=False))
+            except ValueError:
+                if entry is not None and text != UNSET:
+                    message = f'"{text}" is not a range of addresses'
+                    self.problems.error(entry.value.mark, message, "203.0.113.0/24")
+        return tuple(networks)
 
     def _connections(self, entry: Entry | None) -> Connections:
         if entry is None:
@@ -341,17 +461,9 @@ class _Reader:
         return replace(block, entries=tuple(Entry(entry.key, fill(entry.value)) for entry in block))
 
     def _allow(self, entry: Entry | None) -> tuple[Network, ...]:
-        if entry is None:
-            return ()
-        found = self._keys(entry.value, ("allow",), "setting of the network").get("allow")
-        networks = []
-        for text in self._texts(found):
-            try:
-                networks.append(ipaddress.ip_network(text, strict=False))
-            except ValueError:
-                mark = found.value.mark if found else Mark(1, 1)
-                self.problems.error(mark, f'"{text}" is not a range of addresses', "127.0.0.0/8")
-        return tuple(networks)
+        known = ("allow",)
+        found = self._keys(entry.value, known, "setting of the network") if entry is not None else {}
+        return self._ranges(found.get("allow"))
 
     def _retention(self, entry: Entry | None) -> dict[str, timedelta]:
         if entry is None:

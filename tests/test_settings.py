@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from engine import actions
+from engine.runtime.senders import Basic, Hmac, Senders, StandardWebhooks
 from engine.settings import Settings, SettingsFaulty, read_settings
 
 WHOLE = """
@@ -136,6 +137,89 @@ def test_all_faults_are_told_at_once() -> None:
 def test_no_fault_quotes_a_secret() -> None:
     text = "connections:\n  slack:\n    default: {webhook: 'ftp://hooks.example.com/secret-part'}\n"
     assert "secret-part" not in repr(_faults(text))
+
+
+SIGNED = """
+sources:
+  chord:
+    signing: {kind: Standard Webhooks, secrets: ["${NEW}", "${OLD}"]}
+    basic: {username: oms, password: ["${PASSWORD}"]}
+    from: [203.0.113.0/24, "2001:db8::1"]
+"""
+SIGNERS = {
+    "NEW": "whsec_" + "bmV3LWtleS1vZi0yNC1ieXRlcy0x",
+    "OLD": "b2xkLWtleS1vZi0yNC1ieXRlcy0x",
+    "PASSWORD": "a-long-password-1",
+}
+
+
+def test_senders_may_sign_name_a_user_and_come_from_known_addresses() -> None:
+    settings = _read(SIGNED, SIGNERS)
+    assert settings.senders == Senders(
+        StandardWebhooks((b"new-key-of-24-bytes-1", b"old-key-of-24-bytes-1")),
+        Basic("oms", ("a-long-password-1",)),
+        (ip_network("203.0.113.0/24"), ip_network("2001:db8::1/128")),
+    )
+    assert settings.guarded
+    assert settings.hidden >= {*SIGNERS.values(), SIGNERS["NEW"].removeprefix("whsec_")}
+    assert _read(SIGNED, {}, lenient=True).senders.verify
+
+
+def test_a_signature_over_the_body_says_where_it_stands() -> None:
+    text = "sources: {chord: {signing: {kind: hmac, header: X-Chord-Sum, prefix: sha256=, encoding: base64, secrets: [a-long-secret-123]}}}"
+    signing = Hmac(b"x-chord-sum", (b"a-long-secret-123",), b"sha256=", "base64")
+    assert _read(text).senders == Senders(signing)
+    assert "a-long-secret-123" in _read(text).hidden
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "secrets: ['${EMPTY}']",
+        "signing: {kind: hmac, header: X-Sum, secrets: ['${EMPTY}']}",
+        "signing: {kind: standard webhooks, secrets: ['${EMPTY}']}",
+        "basic: {username: oms, password: '${EMPTY}'}",
+    ],
+)
+def test_a_variable_that_is_empty_is_no_secret(said: str) -> None:
+    """T17: an empty secret would let everybody in."""
+    [(line, message)] = _faults(f"sources:\n  chord:\n    {said}\n", {"EMPTY": ""})
+    assert line == 3
+    assert "empty" in message or "no secret" in message
+
+
+def test_without_a_secret_or_a_signature_nobody_may_send() -> None:
+    assert not _read("shop: {}\n").guarded
+
+
+@pytest.mark.parametrize(
+    ("said", "line", "told", "remedy"),
+    [
+        ("signing: {secrets: [x]}", 3, "say how requests are signed", "kind: standard webhooks"),
+        ("signing: {kind: stripe, secrets: [x]}", 3, "`standard webhooks` or `hmac`", "kind: standard webhooks"),
+        ("signing: {kind: hmac, header: X-Sum}", 3, "without the secret", 'secrets: ["${CHORD_SIGNING}"]'),
+        ("signing: {kind: hmac, secrets: [a-long-secret-123]}", 3, "in which header", "header: X-Signature"),
+        ("signing: {kind: hmac, header: 'X Sum', secrets: [a-long-secret-123]}", 3, "not the name of a header", "header: X-Signature"),
+        ("signing: {kind: hmac, header: X-Sum, secrets: [short]}", 3, "too short", ""),
+        ("signing: {kind: hmac, header: X-Sum, encoding: b64, secrets: [a-long-secret-123]}", 3, "`hex` or `base64`", "encoding: hex"),
+        ("signing: {kind: standard webhooks, secrets: [whsec_short]}", 3, "begins with whsec_", ""),
+        ("signing: {kind: standard webhooks, header: X, secrets: [bmV3LWtleS1vZi0yNC1ieXRlcy0x]}", 3, "Leave it out", ""),
+        ("signing: {kinds: hmac}", 3, "Did you mean `kind`", "kind"),
+        ("sining: {}", 3, "Did you mean `signing`", "signing"),
+        ("basic: {username: oms}", 3, "needs a password", 'basic: {username: oms, password: "${CHORD_PASSWORD}"}'),
+        ("basic: {username: 'a:b', password: a-long-password-1}", 3, "colon", ""),
+        ("basic: {username: oms, password: short}", 3, "too short", ""),
+        ("from: [chord.example.com]", 3, "not a range of addresses", "203.0.113.0/24"),
+        ("from: [203.0.113.0/24]", 3, "anybody there could send", 'secrets: ["${CHORD_SECRET}"]'),
+    ],
+)  # fmt: skip
+def test_a_fault_in_who_may_send_is_told_on_its_line_with_a_remedy(
+    said: str, line: int, told: str, remedy: str
+) -> None:
+    with pytest.raises(SettingsFaulty) as caught:
+        _read(f"sources:\n  chord:\n    {said}\n")
+    (problem, *_) = [one for one in caught.value.problems if told in one.message]
+    assert (problem.line, problem.hint) == (line, remedy)
 
 
 def test_an_empty_file_means_the_defaults() -> None:

@@ -31,7 +31,7 @@ def serve(config: Path | None) -> None:
     from engine.store.store import StoreError
 
     settings = settings_of(config, secrets=True)
-    if not settings.secrets:
+    if not settings.guarded:
         wrong_use(
             "nobody could send events: no secret is set. Put one into shopbell.yaml, and into the address at the "
             'order system:\n\n  sources: {chord: {secrets: ["${CHORD_SECRET}"]}}'

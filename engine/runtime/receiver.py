@@ -95,7 +95,8 @@ class Label(NamedTuple):
 class Receiver:
     """Answers the requests of one source. `secrets` are the texts of which a request must show one.
 
-    `window` is how long a repeat may come after, where the source does not say that its own is short (stock).
+    Without any, nobody may send, unless `verified` says that somebody in front tells who does. `window` is how long a
+    repeat may come after, where the source does not say that its own is short (stock).
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class Receiver:
         metrics: Metrics,
         limit: int = BODY_LIMIT,
         window: timedelta | None = None,
+        verified: bool = False,
     ) -> None:
         if not all(secret.strip() for secret in secrets):
             raise ValueError(f"A secret of the source {source.name} is empty.")
@@ -115,6 +117,7 @@ class Receiver:
         self._source = source
         self._store = store
         self._secrets = tuple(form for secret in secrets for form in _forms(secret))
+        self._open = verified and not secrets
         self._clock = clock
         self._metrics = metrics
         self._limit = limit
@@ -128,7 +131,7 @@ class Receiver:
         if scope["method"] != "POST":
             await self._turn_away(send, 405, headers=((b"allow", b"POST"),))
             return
-        if not self._authentic(given, headers):
+        if not (self._open or self._authentic(given, headers)):
             await self._turn_away(send, 401)
             return
         label, received_at = _label(tuple(map(headers.get, _KEPT))), self._clock()
@@ -258,13 +261,23 @@ class Receiver:
         await _reply(send, status, body, headers)
 
 
+class Answering(Protocol):
+    """What answers the requests of one source: a receiver, or what stands in front of one."""
+
+    name: str
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send, given: bytes = b"") -> None:
+        """Answer one request; `given` is the secret in its address."""
+        ...
+
+
 class Intake:
     """The service with its receivers in front: `/events/NAME` and what follows go to them, all else to the app.
 
     One slash too many, before or after, changes nothing: a sender would take a redirect for a failure.
     """
 
-    def __init__(self, app: App, receivers: Iterable[Receiver]) -> None:
+    def __init__(self, app: App, receivers: Iterable[Answering]) -> None:
         self._app = app
         self._receivers = {receiver.name.encode(): receiver for receiver in receivers}
 
