@@ -13,15 +13,16 @@ ENGINE = Path(__file__).parent.parent / "engine"
 MAY_IMPORT: dict[str, set[str]] = {
     "model": set(),
     "language": {"model", "language"},
+    "timing": {"model", "language", "timing"},
     "actions": {"model", "language", "actions"},
     "sources": {"model", "language", "sources"},
-    "rulebook": {"model", "language", "actions", "sources", "rulebook"},
+    "rulebook": {"model", "language", "timing", "actions", "sources", "rulebook"},
     "store": {"model", "store"},
-    "runtime": {"model", "language", "actions", "sources", "rulebook", "store", "runtime"},
+    "runtime": {"model", "language", "timing", "actions", "sources", "rulebook", "store", "runtime"},
 }
 """The rooms and what each may import; the modules beside them (`app`, `cli`, …) wire everything."""
 
-PURE = ("model", "language", "actions", "rulebook")
+PURE = ("model", "language", "timing", "actions", "rulebook")
 """Rooms that touch nothing: an action reaches the network only through the services it is handed."""
 
 TOUCHING = {"httpx", "aiohttp", "sqlite3", "sqlalchemy", "smtplib", "aiosmtplib", "starlette", "asyncio", "os", "random",

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
-from engine.language.fields import Choice, Duration, Field, FieldValue, Fixed, Retry
+from engine.language.fields import Choice, Duration, Field, FieldValue, Fixed, Retry, secret_texts
+from engine.language.match import Match
 from engine.language.problem import Mark, Problems
 from engine.language.scope import Scope
-from engine.model import Gap
+from engine.language.words import listing, nearest
+from engine.model import Ask, Effect, Gap
 
 OnGap = Literal["send", "hold"]
 OnUnsure = Literal["resend", "ask"]
 FailureKind = Literal["permanent", "temporary", "setup", "unsure"]
+Done = TypeVar("Done")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +44,24 @@ class Rendered:
 
     `to` names the destination for people (`#refunds`, `ana@example.com`, `POST erp /sales-orders`). `blocked`
     says that it cannot go out as it is, whatever `on gap` says: a mail to nobody, a call to half an address.
+    A request for many people has `parts`, one for each, told apart by their `name`: those are what is delivered.
     """
 
     request: Mapping[str, Any]
     to: str
     gaps: tuple[Gap, ...] = ()
     blocked: bool = False
+    parts: tuple[Rendered, ...] = ()
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Acted:
+    """What an action does for a match: its requests, what it remembers or lets fall due, and why it does nothing."""
+
+    rendered: tuple[Rendered, ...]
+    effects: tuple[Effect, ...] = ()
+    because: str = ""
 
 
 class DeliveryError(Exception):
@@ -89,6 +105,19 @@ class HttpAnswer:
     body: bytes
 
 
+class Note(Protocol):
+    """Something small that deliveries remember for one another, such as the message that a thread hangs on."""
+
+    @property
+    def text(self) -> str:
+        """What is remembered, empty where nothing is."""
+        ...
+
+    async def keep(self, text: str) -> None:
+        """Remember this from now on. It never fails: a message that went out is no failure for want of a note."""
+        ...
+
+
 class Services(Protocol):
     """The one door to the network. Every call is bounded in time and size and checks where it goes."""
 
@@ -121,6 +150,30 @@ class Services(Protocol):
         timeout: float = 30.0,  # noqa: ASYNC109 - every call keeps to its limit by itself
     ) -> str:
         """Hand one mail to the SMTP server of a connection; the server's last line. Raises `DeliveryError`."""
+        ...
+
+    async def smtp_greeting(
+        self,
+        connection: Mapping[str, Any],
+        timeout: float = 30.0,  # noqa: ASYNC109 - as above
+    ) -> str:
+        """Connect to an SMTP server and log in, without a mail; its last line. Raises `DeliveryError`."""
+        ...
+
+    def note(self, name: str) -> AbstractAsyncContextManager[Note]:
+        """What deliveries remember under a name; while it is held, no other delivery has it."""
+        ...
+
+    async def apart(
+        self,
+        host: str,
+        work: Callable[[], Done],
+        timeout: float = 30.0,  # noqa: ASYNC109 - as above
+    ) -> Done:
+        """Have a library that does its own network do its work in a thread, once its host is found permitted.
+
+        The thread cannot be stopped: after `timeout` seconds its outcome is `unsure`. Raises `DeliveryError`.
+        """
         ...
 
 
@@ -165,7 +218,8 @@ class Action(ABC):
     """Something a rule can do. Its word in YAML is its module's name, `_` written as a space.
 
     `help` is the class's docstring. `fields` are its settings in a rule, the common ones last,
-    `connection_fields` those of a connection of this kind in the settings file.
+    `connection_fields` those of a connection of this kind in the settings file. `tried_by_sending` says that a
+    connection cannot be tried without a message that somebody sees.
     """
 
     fields: ClassVar[tuple[Field, ...]]
@@ -173,6 +227,7 @@ class Action(ABC):
     on_gap: ClassVar[OnGap] = "hold"
     on_unsure: ClassVar[OnUnsure] = "resend"
     ordered: ClassVar[bool] = False
+    tried_by_sending: ClassVar[bool] = False
     example: ClassVar[str] = ""
 
     def check(  # noqa: B027 - most actions have nothing to check here
@@ -191,9 +246,43 @@ class Action(ABC):
     ) -> tuple[Rendered, ...]:
         """The requests for one event: mostly one, none is never right. Pure; what cannot be filled in is a gap."""
 
+    def act(self, values: Mapping[str, FieldValue], match: Match, destinations: Destinations) -> Acted:
+        """What is done for a match; the requests for its event, unless an action has more to consider."""
+        return Acted(self.render(values, match.scope, destinations))
+
+    def asks(self, values: Mapping[str, FieldValue], match: Match) -> tuple[Ask, ...]:
+        """What must be known to act."""
+        return ()
+
+    def watches(self, values: Mapping[str, FieldValue]) -> frozenset[str]:
+        """Event types that concern it, though the rule does not listen to them."""
+        return frozenset()
+
+    def watch_asks(self, values: Mapping[str, FieldValue], match: Match) -> tuple[Ask, ...]:
+        """What must be known to watch such an event."""
+        return ()
+
+    def watch(self, values: Mapping[str, FieldValue], match: Match) -> tuple[Effect, ...]:
+        """What an event of those types changes."""
+        return ()
+
     @abstractmethod
     async def deliver(self, request: Mapping[str, Any], key: str, services: Services) -> Receipt:
         """Send a request that `render` made, unchanged. `key` is the idempotency key. Raises `DeliveryError`."""
+
+    async def try_connection(self, name: str, services: Services) -> str:
+        """Try a connection and say in one sentence what was found. Raises `DeliveryError` where it would not work."""
+        services.connection(self.word, name)
+        return "it has settings; more cannot be tried"
+
+    def secrets(self, settings: Mapping[str, Any]) -> Iterator[str]:
+        """Every text of a connection that nobody may see, in each form that goes over the line."""
+        yield from secret_texts(self.connection_fields, settings)
+
+    @property
+    def word(self) -> str:
+        """Its word in YAML."""
+        return type(self).__module__.rpartition(".")[2].replace("_", " ")
 
     def on_gap_for(self, values: Mapping[str, FieldValue]) -> OnGap:
         """What happens to a message of these settings when a value could not be filled in."""
@@ -231,6 +320,20 @@ def chosen(values: Mapping[str, FieldValue], name: str) -> Any:
     """What a rule says for a setting that does not depend on the event; None where it says nothing."""
     value = values.get(name)
     return value.value if isinstance(value, Fixed) else None
+
+
+def unknown_connection(
+    kind: str, setting: str, mark: Mark, name: str, known: Iterable[str], problems: Problems
+) -> None:
+    """Note that the settings have no connection of that name, with the line that was probably meant."""
+    near = next(iter(nearest(name, known)), None)
+    if near:
+        told, hint = f"Nearest: {near}", f"{setting}: {near}"
+    else:
+        some = sorted(known)
+        told = f"There are {listing(some)}" if some else "There is none yet"
+        told, hint = f"{told}. Connections stand in shopbell.yaml under `connections`, `{kind.lower()}`", ""
+    problems.error(mark, f'no {kind} connection is called "{name}". {told}', hint)
 
 
 def gap_line(gaps: tuple[Gap, ...]) -> str:

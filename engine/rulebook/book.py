@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cached_property
 
 from engine.actions.base import Destinations
 from engine.language.problem import Problem
 from engine.language.scope import Shop
-from engine.model import Payload
+from engine.model import Arm, Mode, Payload
 from engine.rulebook.index import Index
 from engine.rulebook.rule import Rule
 from engine.sources.base import Joins, Source
@@ -69,6 +70,28 @@ class Rulebook:
         Which fields a rule really looks at cannot be told from outside for every path and formula.
         """
         return frozenset(event for rule in self.rules for event in rule.events if self._is_joined(event))
+
+    def watching(self, event_type: str) -> tuple[Rule, ...]:
+        """The rules whose time words or actions watch such events."""
+        return self._watching.get(event_type, ())
+
+    @cached_property
+    def _watching(self) -> Mapping[str, tuple[Rule, ...]]:
+        found: dict[str, list[Rule]] = {}
+        for rule in self.rules:
+            for event_type in rule.watches:
+                found.setdefault(event_type, []).append(rule)
+        return {event_type: tuple(rules) for event_type, rules in found.items()}
+
+    def standing(self, now: datetime) -> tuple[Arm, ...]:
+        """What has to fall due though nothing happens: the next times of clocks, for all rules that are not off."""
+        return tuple(
+            arm
+            for rule in self.rules
+            if rule.mode is not Mode.OFF
+            for word in rule.timing
+            if (arm := word.standing(rule.id, rule.timezone or self.shop.timezone, now)) is not None
+        )
 
     def _is_joined(self, event_type: str) -> bool:
         return any(source.joined_fields(event_type) for source in self.sources.values())

@@ -6,7 +6,7 @@ JSON text keeps whole numbers of any size and decimals exact on their way.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -15,7 +15,7 @@ import msgspec
 
 from engine.actions.base import Destinations
 from engine.language.scope import Shop
-from engine.model import Event, Gap, Outcome, Plan
+from engine.model import Ask, Effect, Event, Gap, Outcome, Plan, PlannedAction, RulePlan
 
 _json = msgspec.json.Encoder(decimal_format="number")
 _exact = msgspec.json.Decoder(float_hook=Decimal)
@@ -28,15 +28,16 @@ class ShopFacts(msgspec.Struct, frozen=True):
     timezone: str
     currency: str
     locale: str
+    holidays: frozenset[date] = frozenset()
 
     @classmethod
     def of(cls, shop: Shop) -> ShopFacts:
         """The facts of a shop; its zone must have a name."""
-        return cls(shop.name, str(shop.timezone), shop.currency, shop.locale)
+        return cls(shop.name, str(shop.timezone), shop.currency, shop.locale, shop.holidays)
 
     def shop(self) -> Shop:
         """The shop that these facts describe."""
-        return Shop(self.name, ZoneInfo(self.timezone), self.currency, self.locale)
+        return Shop(self.name, ZoneInfo(self.timezone), self.currency, self.locale, self.holidays)
 
 
 class Load(msgspec.Struct, frozen=True, tag=True):
@@ -48,8 +49,8 @@ class Load(msgspec.Struct, frozen=True, tag=True):
     destinations_known: bool
 
 
-class Job(msgspec.Struct, frozen=True):
-    """One event to judge, with what is known of the past; bodies as they were received."""
+class Kept(msgspec.Struct, frozen=True):
+    """An event on record, its body as it was received."""
 
     id: str
     source: str
@@ -59,9 +60,38 @@ class Job(msgspec.Struct, frozen=True):
     identity: str
     late: bool
     body: bytes
+
+
+class Known(msgspec.Struct, frozen=True):
+    """The answer to what a rule asked: plain JSON as text, or events."""
+
+    ask: Ask
+    value: bytes = b"null"
+    events: list[Kept] | None = None
+
+
+class Older(msgspec.Struct, frozen=True):
+    """The text that a rule had when it began to wait for what now falls due, where it has another one today."""
+
+    file: str
+    text: str
+
+
+class Job(msgspec.Struct, frozen=True):
+    """One event to judge, with what is known of the past; bodies as they were received.
+
+    `origin`, `newest` and `older` are for an event of the schedule: the event it goes on with, the newest body of that
+    one's object, and the rule as it then was.
+    """
+
+    event: Kept
     before: bytes | None = None
     order: bytes | None = None
     products: dict[str, str] = msgspec.field(default_factory=dict)
+    origin: Kept | None = None
+    newest: bytes | None = None
+    older: Older | None = None
+    answers: list[Known] = msgspec.field(default_factory=list)
 
 
 class Judge(msgspec.Struct, frozen=True, tag=True):
@@ -89,17 +119,19 @@ class Due(msgspec.Struct, frozen=True):
     request: bytes
     key: str
     held: str = ""
-    test: bool = False
+    suppressed: str = ""
     ordered: bool = False
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """What the rulebook said of one event; `error` says why it could not be judged."""
+    """What the rulebook said of one event; `error` says why it could not be judged, `asks` what must be known first."""
 
     id: str
     outcomes: dict[str, str] = msgspec.field(default_factory=dict)
     due: list[Due] = msgspec.field(default_factory=list)
     teaches: dict[str, str] = msgspec.field(default_factory=dict)
+    effects: list[Effect] = msgspec.field(default_factory=list)
+    asks: list[Ask] = msgspec.field(default_factory=list)
     error: str = ""
 
 
@@ -133,29 +165,38 @@ def destinations_of(load: Load) -> Destinations:
 
 
 def verdict_of(event: Event, plan: Plan, teaches: Mapping[str, str]) -> Verdict:
-    """A plan as a verdict: outcomes other than "does not fire", and what is due."""
+    """A plan as a verdict: outcomes other than "does not fire", what is due and what is remembered."""
+    if plan.asks:
+        return Verdict(event.id, asks=list(plan.asks))
     return Verdict(
         id=event.id,
         outcomes={
             rule.id: rule.outcome.value for rule in plan.rules if rule.outcome is not Outcome.DOES_NOT_FIRE
         },
         due=[
-            Due(
-                rule=rule.id,
-                action=action.number,
-                kind=action.kind,
-                to=action.to,
-                connection=f"{action.kind}/{action.request.get('connection', 'default')}",
-                request=to_json(action.request),
-                key=action.idempotency_key,
-                held=held_reason(action.gaps) if action.held else "",
-                test=rule.mode == "test",
-                ordered=action.ordered,
-            )
+            _due(rule, one)
             for rule in plan.rules
             for action in rule.actions
+            for one in (action.parts or (action,))
         ],
         teaches=dict(teaches),
+        effects=list(plan.all_effects),
+    )
+
+
+def _due(rule: RulePlan, action: PlannedAction) -> Due:
+    in_test = "the rule is in mode test" if rule.mode == "test" else ""
+    return Due(
+        rule=rule.id,
+        action=action.number,
+        kind=action.kind,
+        to=action.to,
+        connection=f"{action.kind}/{action.request.get('connection', 'default')}",
+        request=to_json(action.request),
+        key=action.idempotency_key,
+        held=held_reason(action.gaps) if action.held else "",
+        suppressed=in_test or action.suppressed,
+        ordered=action.ordered,
     )
 
 

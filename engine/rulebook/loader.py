@@ -18,6 +18,9 @@ from engine.rulebook.vocabulary import Language
 PRODUCTS = "lists/products.csv"
 """The shop's own names of its SKUs."""
 
+OLDER = 200
+"""Older versions of rules that are kept read."""
+
 
 class Loader:
     """Reads rule texts into a rulebook, and reads again only the texts that changed since."""
@@ -26,6 +29,7 @@ class Loader:
         self.language = language
         self._read: dict[tuple[str, str], RuleFile] = {}
         self._lists: frozenset[str] = frozenset()
+        self._older: dict[tuple[str, str], RuleFile] = {}
 
     def load(self, texts: Mapping[str, str], last_good: Mapping[str, str] | None = None) -> Rulebook:
         """The rulebook of these texts by file name (`big-order.yaml`, `lists/vip-customers.csv`).
@@ -75,6 +79,15 @@ class Loader:
             sources=self.language.sources,
             older=running,
         )
+
+    def alone(self, file: str, text: str, book: Rulebook) -> Rulebook:
+        """A rulebook of one rule as its file once was, with the lists and facts of today."""
+        if (file, text) not in self._older:
+            if len(self._older) >= OLDER:
+                self._older.clear()
+            self._older[file, text] = read_rule(file, text, self.language, book.lists)
+        rule = self._older[file, text].rule
+        return replace(book, rules=(rule,) if rule else (), problems=())
 
     def _start(self, lists: Mapping[str, frozenset[str]]) -> None:
         """What rules may say of lists depends on their names: with other ones every rule is read again."""
@@ -146,7 +159,8 @@ def _same_names(rules: list[Rule]) -> Iterator[Problem]:
 
 def _hash(texts: Mapping[str, str], shop: Shop) -> str:
     """Names exactly these texts under exactly these facts of the shop: 16 hexadecimal letters of SHA-256."""
-    digest = hashlib.sha256(f"{shop.timezone}\0{shop.currency}\0{shop.locale}\0".encode())
+    days = ",".join(sorted(map(str, shop.holidays)))
+    digest = hashlib.sha256(f"{shop.timezone}\0{shop.currency}\0{shop.locale}\0{days}".encode())
     for name, text in sorted(texts.items()):
         digest.update(f"{name}\0{len(text)}\0".encode())
         digest.update(text.encode("utf-8", "surrogatepass"))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import tzinfo
 from fnmatch import fnmatchcase
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -14,7 +14,7 @@ from engine.language.condition import Condition, read_conditions
 from engine.language.document import read_document
 from engine.language.fields import FieldValue, read_fields
 from engine.language.node import Entry, MappingNode, Node, ScalarNode, SequenceNode
-from engine.language.path import PathError, parse_path
+from engine.language.path import Path, PathError, parse_path
 from engine.language.plain import cut, one_line
 from engine.language.problem import Mark, Problem, Problems
 from engine.language.words import (
@@ -23,7 +23,6 @@ from engine.language.words import (
     listing,
     nearest,
     normal_key,
-    read_duration,
     write_value,
 )
 from engine.model import Mode
@@ -31,6 +30,8 @@ from engine.rulebook.checks import check_rule
 from engine.rulebook.rule import ActionSpec, Postponed, Rule
 from engine.rulebook.vocabulary import Language
 from engine.sources.base import EventType
+from engine.timing.base import Reading as TimeReading
+from engine.timing.base import Timing
 
 TIME_WORDS: Final = (
     "over", "wait", "still if", "unless followed by", "after", "once per", "limit", "digest", "quiet hours",
@@ -39,6 +40,9 @@ TIME_WORDS: Final = (
 
 LATER_ACTIONS: Final = ("restock alert",)
 """Actions of the language that this version reads and cannot do yet."""
+
+CLOCK: Final = "clock"
+"""The time word that `when` stands for where it holds a time of the clock and no event."""
 
 SETTINGS: Final = tuple(RULE_SETTINGS)
 _USUAL: Final = ("name", "why", "mode", "when", "if", "unless", "then", "tests")
@@ -80,11 +84,13 @@ class _Reader:
         self.problems = problems
         self.settings: dict[str, Entry] = {}
         self.postponed: list[Postponed] = []
+        self._clock: Entry | None = None
 
     def rule(self, document: MappingNode) -> Rule:
         self._collect(document)
+        timezone = self._timezone()
         when, when_mark, events = self._when(document)
-        self._time_words(events)
+        timing = self._timing(events, timezone)
         return Rule(
             id=rule_id(self.file),
             file=self.file,
@@ -99,7 +105,8 @@ class _Reader:
             exceptions=self._conditions("unless"),
             actions=self._actions(document),
             postponed=tuple(self.postponed),
-            timezone=self._timezone(),
+            timezone=timezone,
+            timing=timing,
             late_events=self._truth("late events"),
             tests=self.settings["tests"].value if "tests" in self.settings else None,
         )
@@ -109,7 +116,7 @@ class _Reader:
     def _collect(self, document: MappingNode) -> None:
         for entry in document:
             word = normal_key(entry.key.text)
-            if word in SETTINGS:
+            if word in SETTINGS or word in self.language.timing:
                 self.settings[word] = entry
             else:
                 self._unknown(entry, word)
@@ -175,14 +182,54 @@ class _Reader:
 
     # time words
 
-    def _time_words(self, events: frozenset[str]) -> None:
+    def _timing(self, events: frozenset[str], timezone: tzinfo | None) -> tuple[Timing, ...]:
+        """The rule's time words in the order in which they are asked."""
+        reading = TimeReading(
+            problems=self.problems,
+            shop=self.language.shop,
+            timezone=timezone or self.language.shop.timezone,
+            events=events,
+            event_types={name: one.object for name, one in self.language.event_types.items()},
+            path=self._path,
+            event_names=self._named_events,
+        )
+        found = [self._time_word(word, kind, reading) for word, kind in self.language.timing.items()]
+        self._postpone_the_rest()
+        return tuple(sorted((one for one in found if one is not None), key=lambda one: one.place))
+
+    def _time_word(self, word: str, kind: type[Timing], reading: TimeReading) -> Timing | None:
+        entry = self._clock if word == CLOCK else self.settings.get(word)
+        beside = {name: self.settings[name] for name in kind.beside if name in self.settings}
+        if entry is not None:
+            return kind.read(entry, beside, reading)
+        for name, alone in beside.items():
+            message = f"`{name}` belongs to `{word}`, which is missing"
+            self.problems.error(alone.key.mark, message, f"{kind.example}")
+        return None
+
+    def _postpone_the_rest(self) -> None:
+        known = {name for word, kind in self.language.timing.items() for name in (word, *kind.beside)}
         for word in TIME_WORDS:
             entry = self.settings.get(word)
-            if entry is None:
-                continue
-            if word == "limit" and not _is_limit(entry.value):
-                self._not_a_limit(entry, events)
-            self._later(word, entry.key.mark)
+            if entry is not None and word not in known:
+                self._later(word, entry.key.mark)
+
+    def _path(self, node: Node) -> Path | None:
+        """The path that a node holds; None after noting what is wrong with it."""
+        text = node.text.strip() if isinstance(node, ScalarNode) else ""
+        if not text:
+            self.problems.error(node.mark, "a field of the event is expected here, such as order.number")
+            return None
+        try:
+            return parse_path(text)
+        except PathError as fault:
+            self.problems.error(node.mark, fault.message, fault.hint)
+            return None
+
+    def _named_events(self, node: Node) -> tuple[str, ...]:
+        """The event types that a node names: one, a list, or patterns."""
+        nodes = [*node] if isinstance(node, SequenceNode) else [node]
+        return tuple(dict.fromkeys(event for one in nodes for event in self._events(one)))
 
     def _later(self, word: str, mark: Mark, what: str = "") -> None:
         message = (
@@ -190,14 +237,6 @@ class _Reader:
         )
         self.problems.warning(mark, message)
         self.postponed.append(Postponed(word, mark))
-
-    def _not_a_limit(self, entry: Entry, events: frozenset[str]) -> None:
-        written = one_line(entry.value.text) if isinstance(entry.value, ScalarNode) else "…"
-        per = next((unit for unit in ("minute", "hour", "day", "week") if unit in written.casefold()), "hour")
-        objects = {self.language.event_types[event].object for event in events}
-        right = f"limit: 1 per {per} for each {_KEYS.get(next(iter(sorted(objects)), ''), 'order.number')}"
-        message = f'"limit: {cut(written, 60)}" is not understood. Write `{right}`'
-        self.problems.error(entry.value.mark, message, right)
 
     # when
 
@@ -209,7 +248,9 @@ class _Reader:
             return "", document.mark, frozenset()
         mark = entry.key.mark
         if _is_clock(entry.value):
-            self._later("when", mark, "a rule that is started by the clock")
+            self._clock = entry
+            if CLOCK not in self.language.timing:
+                self._later("when", mark, "a rule that is started by the clock")
             return _clock_text(entry.value), mark, frozenset()
         nodes = [*entry.value] if isinstance(entry.value, SequenceNode) else [entry.value]
         if not nodes or any(isinstance(node, ScalarNode) and not node.text.strip() for node in nodes):
@@ -367,45 +408,6 @@ def _as_list(value: Node) -> str:
 
 
 # the clock
-
-_KEYS: Final = {
-    "order": "order.number",
-    "shipment": "shipment.number",
-    "stock_item": "stock_item.variant.sku",
-}
-"""What tells the objects of each kind apart."""
-
-_LIMIT: Final = re.compile(
-    r"[1-9][0-9]{0,5} (?:times? )?(?:per|in|every) (?P<per>.+?)(?: for each (?P<key>\S.*))?"
-)
-
-
-def _is_limit(node: Node) -> bool:
-    """Whether a limit is written as one: `1 per 6 hours for each path`, or count, per and for each."""
-    if isinstance(node, MappingNode):
-        found = {normal_key(entry.key.text): entry.value for entry in node}
-        parts = [found.get(name) for name in ("count", "per", "for each")]
-        count, per, key = (part.text.strip() if isinstance(part, ScalarNode) else None for part in parts)
-        known = found.keys() <= {"count", "per", "for each"}
-        return known and _is_count(count) and _is_period(per) and (key is None or _is_path(key))
-    match = _LIMIT.fullmatch(" ".join(node.text.split())) if isinstance(node, ScalarNode) else None
-    return match is not None and _is_period(match["per"]) and (match["key"] is None or _is_path(match["key"]))
-
-
-def _is_count(text: str | None) -> bool:
-    return text is not None and text.isascii() and text.isdecimal() and int(text[:9]) > 0
-
-
-def _is_period(text: str | None) -> bool:
-    return text is not None and (read_duration(text) or read_duration(f"1 {text}")) is not None
-
-
-def _is_path(text: str) -> bool:
-    try:
-        parse_path(text)
-    except PathError:
-        return False
-    return True
 
 
 def _is_clock(node: Node) -> bool:

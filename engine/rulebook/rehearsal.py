@@ -15,9 +15,6 @@ from engine.rulebook.rule import ActionSpec, Rule
 from engine.rulebook.shapes import Sample, field_path
 from engine.rulebook.vocabulary import Language
 
-COLLECTING: Final = ("digest", "over")
-"""The words after which a message speaks of several events: `events`, `count`, `first` and `last`."""
-
 MOST_ALONE: Final = 12
 """So many fields of a rule are left empty one at a time; more are only left empty together."""
 
@@ -57,15 +54,11 @@ def path_of(read: Read, rule: Rule) -> tuple[str | int | None, ...]:
     `events[*].order.total` is then `order.total`.
     """
     path = read.path
-    if not _collects(rule):
+    if not rule.collects:
         return path
     if path[:1] == ("events",):
         return path[2:]
     return path[1:] if path[:1] in (("first",), ("last",), ("count",)) else path
-
-
-def _collects(rule: Rule) -> bool:
-    return any(word.word in COLLECTING for word in rule.postponed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +99,7 @@ class _Rehearsal:
         """The scope in the rule's own zone; where it collects events, as its message sees them."""
         if self.rule.timezone is not None:
             scope = replace(scope, shop=replace(scope.shop, timezone=self.rule.timezone))
-        if _collects(self.rule):
+        if self.rule.collects:
             one = scope.root
             scope = replace(scope, root={**one, "events": [one], "count": 1, "first": one, "last": one})
         return scope

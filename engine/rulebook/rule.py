@@ -12,6 +12,7 @@ from engine.language.fields import FieldValue
 from engine.language.node import Node
 from engine.language.problem import Mark
 from engine.model import Mode
+from engine.timing.base import Timing
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +36,7 @@ class Postponed:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule file. `events` are the event types it listens to, patterns expanded."""
+    """One rule file. `events` are the event types it listens to, patterns expanded; `timing` its time words in order."""
 
     id: str
     file: str
@@ -52,12 +53,25 @@ class Rule:
     postponed: tuple[Postponed, ...] = ()
     timezone: tzinfo | None = None
     late_events: bool = False
+    timing: tuple[Timing, ...] = ()
     tests: Node | None = field(default=None, repr=False)
 
     @property
     def judges(self) -> tuple[Condition, ...]:
-        """All its conditions, those of `if` and those of `unless`."""
-        return self.conditions + self.exceptions
+        """All its conditions: those of `if`, of `unless`, and of its time words."""
+        timed = tuple(condition for word in self.timing for condition in word.conditions)
+        return self.conditions + self.exceptions + timed
+
+    @property
+    def collects(self) -> bool:
+        """Whether its messages speak of several events: `events`, `count`, `first` and `last`."""
+        return any(word.collects for word in self.timing)
+
+    @property
+    def watches(self) -> frozenset[str]:
+        """The event types that its time words and actions watch, beside those it listens to."""
+        words = [word.watches for word in self.timing]
+        return frozenset().union(*words, *(spec.action.watches(spec.values) for spec in self.actions))
 
     @property
     def roots(self) -> frozenset[str]:
@@ -73,4 +87,5 @@ class Rule:
             for read in template.reads
         ]
         named = {leaf.path.first for condition in self.judges for leaf in condition.leaves()}
+        named |= {path.first for word in self.timing for path, _ in word.paths}
         return frozenset(named | {str(read.path[0]) for read in reads if read.path})

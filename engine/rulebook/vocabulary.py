@@ -10,16 +10,19 @@ from engine.actions.base import Action, Destinations
 from engine.language.scope import Shop
 from engine.rulebook.shapes import Sample, Shape
 from engine.sources.base import EventType, Source
+from engine.timing import found
+from engine.timing.base import Timing
 
 
 @dataclass(frozen=True)
 class Language:
-    """What a rule may speak of here: the sources with their events, the actions, the shop and its connections."""
+    """What a rule may speak of here: the sources with their events, the actions, the shop, its connections, time words."""
 
     sources: Mapping[str, Source]
     actions: Mapping[str, Action]
     shop: Shop = field(default_factory=Shop)
     destinations: Destinations = field(default_factory=Destinations)
+    timing: Mapping[str, type[Timing]] = field(default_factory=found)
 
     @cached_property
     def event_types(self) -> Mapping[str, EventType]:

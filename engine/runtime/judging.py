@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 
-from engine.model import DeliveryState
+from engine.model import Ask, DeliveryState
 from engine.rulebook.book import Rulebook
-from engine.rulebook.frames import Due, Job, Verdict
+from engine.rulebook.frames import Due, Job, Older, Verdict
 from engine.rulebook.frames import Judged as Verdicts
 from engine.runtime.clock import Clock, Wait
 from engine.runtime.metrics import Metrics
 from engine.runtime.persist import PAUSE, faultless, insist
 from engine.runtime.planner_process import PlannerDied, PlannerProcess, PlannerUnready
-from engine.sources.body import parse
-from engine.store.store import Judged, MemoryRow, NewDelivery, Store, StoredEvent
+from engine.runtime.recalling import Recalling, job_of
+from engine.store.store import Answered, Judged, MemoryRow, NewDelivery, Store, StoredEvent
 
 log = logging.getLogger("shopbell.worker")
 
 BATCH = 50
 """Events judged together."""
+
+ROUNDS = 8
+"""How often an event's rules may ask for more of the past."""
 
 STARTS = 3
 """How often an event may bring the planner down before it is set aside."""
@@ -50,6 +52,7 @@ class Judging:
         self._clock = clock
         self._metrics = metrics
         self._wait = wait
+        self._recalling = Recalling(store, wait)
 
     async def run(self, stopping: asyncio.Event) -> None:
         """Judge whatever comes in; whatever goes wrong with that is told, and judging goes on."""
@@ -88,20 +91,30 @@ class Judging:
     async def _judge(self, batch: Sequence[StoredEvent], book: Rulebook) -> None:
         """Have a batch judged and its verdicts recorded, by one rulebook from the first to the last step."""
         now = self._clock()
-        memories = await self._memories(batch, book)
-        asked = [_Asked(event, memory) for event, memory in zip(batch, memories, strict=True)]
+        memories = await self._recalling.beside(batch, book)
+        asked = [
+            _Asked(event, memory, await self._recalling.older(event, book))
+            for event, memory in zip(batch, memories, strict=True)
+        ]
         verdicts = await self._planner.judge(book, [one.job() for one in asked], now)
+        for _ in range(ROUNDS):
+            if not any(verdict.asks for verdict in verdicts.verdicts):
+                break
+            asked = await self._answered(asked, verdicts.verdicts, book)
+            verdicts = await self._planner.judge(book, [one.job() for one in asked], now)
         await self._record(asked, verdicts, book, now)
 
-    async def _memories(self, batch: Sequence[StoredEvent], book: Rulebook) -> Sequence[MemoryRow]:
-        """What is known beside each event, as far as a rule looks at it."""
-        wanted = []
-        for event in batch:
-            wants = book.wants(event.source, event.type, partial(parse, event.body))
-            wanted.append((event, wants.before, wants.joins.order_of, wants.joins.products))
-        if not any(before or order or products for _, before, order, products in wanted):
-            return [MemoryRow()] * len(batch)
-        return await insist(lambda: self._store.memories(wanted), self._wait)
+    async def _answered(
+        self, asked: Sequence[_Asked], verdicts: Sequence[Verdict], book: Rulebook
+    ) -> list[_Asked]:
+        """The same events with what their rules asked for. All are judged again: each knows what those before changed."""
+        asks = list(dict.fromkeys(ask for verdict in verdicts for ask in verdict.asks))
+        answers = await self._recalling.answers(asks)
+        told = [
+            one.told({ask: answers[ask] for ask in verdict.asks})
+            for one, verdict in zip(asked, verdicts, strict=True)
+        ]
+        return [replace(one, memory=await self._recalling.products(one.memory, book)) for one in told]
 
     async def _died(self, batch: Sequence[StoredEvent], reason: str) -> None:
         """Events stay new and are tried alone next time; one that has had its chances is set aside."""
@@ -120,12 +133,12 @@ class Judging:
         """Record what was said, however long the record takes to be there: asking again would only cost a start."""
         hash = verdicts.rulebook
         pairs = list(zip(asked, verdicts.verdicts, strict=True))
-        judged = [one.judged(said, hash, now) for one, said in pairs if not said.error]
+        judged = [one.judged(said, hash, now) for one, said in pairs if not (said.error or said.asks)]
         await insist(lambda: self._store.keep_rulebook(hash, book.texts, now), self._wait)
         counted = set(await insist(lambda: self._store.record(judged), self._wait)) if judged else set()
         for one, said in pairs:
-            if said.error:
-                await self._set_aside(one.event, said.error)
+            if said.error or said.asks:
+                await self._set_aside(one.event, said.error or "its rules ask for more and more of the past")
             elif one.event.id in counted:
                 self._count(one.event, said)
 
@@ -138,37 +151,32 @@ class Judging:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """An event, and what is known beside it when it is judged."""
+    """An event, what is known beside it when it is judged, and the older text of the rule that waits for it."""
 
     event: StoredEvent
     memory: MemoryRow
+    older: Older | None = None
 
     def job(self) -> Job:
         """What the planner is handed."""
-        return Job(
-            id=self.event.id,
-            source=self.event.source,
-            type=self.event.type,
-            subject=self.event.subject,
-            received_at=self.event.received_at,
-            identity=self.event.identity,
-            late=self.event.late,
-            body=self.event.body,
-            before=self.memory.before_body,
-            order=self.memory.order_body,
-            products=dict(self.memory.products),
-        )
+        return job_of(self.event, self.memory, self.older)
+
+    def told(self, answers: Mapping[Ask, Answered]) -> _Asked:
+        """The same with more answers."""
+        return replace(self, memory=replace(self.memory, answers={**self.memory.answers, **answers}))
 
     def judged(self, verdict: Verdict, rulebook: str, now: datetime) -> Judged:
         """What is recorded of the verdict."""
+        about = self.memory.origin or self.event
         return Judged(
             event_id=self.event.id,
             rulebook=rulebook,
             outcomes=verdict.outcomes,
             planned_at=now,
             memory=self.memory,
-            deliveries=[_new_delivery(due, now, self.event.okey) for due in verdict.due],
+            deliveries=[_new_delivery(due, now, about.okey) for due in verdict.due],
             names={("product", key): name for key, name in verdict.teaches.items()},
+            effects=verdict.effects,
         )
 
 
@@ -176,8 +184,8 @@ def _new_delivery(due: Due, now: datetime, okey: str) -> NewDelivery:
     state, reason = DeliveryState.QUEUED, ""
     if due.held:
         state, reason = DeliveryState.HELD, due.held
-    if due.test:
-        state, reason = DeliveryState.SUPPRESSED, "the rule is in mode test"
+    if due.suppressed:
+        state, reason = DeliveryState.SUPPRESSED, due.suppressed
     return NewDelivery(
         rule=due.rule,
         action=due.action,

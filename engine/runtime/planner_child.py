@@ -12,8 +12,9 @@ import signal
 import struct
 import sys
 import traceback
+from collections.abc import Sequence
 from datetime import datetime
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from engine import actions, sources
 from engine.model import Event, Memory
@@ -21,6 +22,8 @@ from engine.rulebook.book import Rulebook
 from engine.rulebook.frames import (
     Job,
     Judged,
+    Kept,
+    Known,
     Load,
     Loaded,
     Reply,
@@ -29,9 +32,11 @@ from engine.rulebook.frames import (
     decode_request,
     destinations_of,
     encode,
+    from_json,
     verdict_of,
 )
 from engine.rulebook.loader import Loader
+from engine.rulebook.meanwhile import Meanwhile
 from engine.rulebook.planner import plan
 from engine.rulebook.vocabulary import Language
 from engine.runtime.confinement import confine
@@ -55,10 +60,10 @@ class Planner:
         """Take new rules, or judge events."""
         if isinstance(request, Load):
             return self._take(request)
-        book = self._book
-        if book is None:
+        loader, book = self._loader, self._book
+        if loader is None or book is None:
             raise RuntimeError("asked to judge before any rules were handed over")
-        return Judged(book.hash, [judge_one(job, book, request.now) for job in request.jobs])
+        return Judged(book.hash, judge_all(request.jobs, loader, book, request.now))
 
     def _take(self, load: Load) -> Loaded:
         language = Language(sources.found(), actions.found(), load.shop.shop(), destinations_of(load))
@@ -72,35 +77,63 @@ class Planner:
         return Loaded(self._book.hash, len(self._book.rules))
 
 
-def event_of(job: Job) -> Event:
-    """The event of a job, its body read exactly."""
+def judge_all(jobs: Sequence[Job], loader: Loader, book: Rulebook, now: datetime) -> list[Verdict]:
+    """The verdicts on events, in their order; each knows what those before it changed."""
+    meanwhile = Meanwhile()
+    return [judge_one(job, loader, book, now, meanwhile) for job in jobs]
+
+
+def event_of(kept: Kept) -> Event:
+    """An event, its body read exactly."""
     return Event(
-        job.id, job.source, job.type, job.subject, parse(job.body), job.received_at, job.identity, job.late
+        kept.id,
+        kept.source,
+        kept.type,
+        kept.subject,
+        parse(kept.body),
+        kept.received_at,
+        kept.identity,
+        kept.late,
     )
 
 
-def memory_of(job: Job) -> Memory:
-    """What a job says of the past."""
+def memory_of(job: Job, meanwhile: Meanwhile) -> Memory:
+    """What a job says of the past, and what was changed meanwhile."""
     return Memory(
         before=parse(job.before) if job.before is not None else None,
         order=parse(job.order) if job.order is not None else None,
         products=job.products,
+        origin=event_of(job.origin) if job.origin is not None else None,
+        newest=parse(job.newest) if job.newest is not None else None,
+        answers={known.ask: meanwhile.amended(known.ask, _answer(known)) for known in job.answers},
     )
 
 
-def judge_one(job: Job, book: Rulebook, now: datetime) -> Verdict:
+def _answer(known: Known) -> Any:
+    if known.events is None:
+        return from_json(known.value)
+    return tuple(event_of(kept) for kept in known.events)
+
+
+def judge_one(
+    job: Job, loader: Loader, book: Rulebook, now: datetime, meanwhile: Meanwhile | None = None
+) -> Verdict:
     """The verdict on one event; whatever goes wrong with it is said in its place and hurts no other."""
+    meanwhile = meanwhile or Meanwhile()
     try:
-        event = event_of(job)
-        source = book.sources.get(job.source)
-        teaches = source.teaches(job.type, event.payload) if source else {}
-        return verdict_of(event, plan(event, book, memory_of(job), now), teaches)
+        event = event_of(job.event)
+        source = book.sources.get(event.source)
+        teaches = source.teaches(event.type, event.payload) if source else {}
+        rules = loader.alone(job.older.file, job.older.text, book) if job.older else book
+        verdict = verdict_of(event, plan(event, rules, memory_of(job, meanwhile), now), teaches)
+        meanwhile.note(event, verdict.effects)
+        return verdict
     except MemoryError:
-        return Verdict(job.id, error="judging it took more memory than planning may have")
+        return Verdict(job.event.id, error="judging it took more memory than planning may have")
     except Exception as error:  # one event's fault must not take the batch with it: it is set aside with this
         _tell(job, error)
         return Verdict(
-            job.id, error="judging it failed, which is a fault of Shopbell's own; the log says where"
+            job.event.id, error="judging it failed, which is a fault of Shopbell's own; the log says where"
         )
 
 
@@ -110,7 +143,11 @@ def _tell(job: Job, error: Exception) -> None:
         f"{frame.name} ({frame.filename}:{frame.lineno})"
         for frame in traceback.extract_tb(error.__traceback__)
     ]
-    print(f"event {job.id}: {type(error).__name__} in {' > '.join(places[-4:])}", file=sys.stderr, flush=True)
+    print(
+        f"event {job.event.id}: {type(error).__name__} in {' > '.join(places[-4:])}",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def main() -> None:

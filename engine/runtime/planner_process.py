@@ -103,7 +103,7 @@ class PlannerProcess:
             except (EOFError, OSError, MsgspecError):
                 raise PlannerDied("judging it ended the planner process") from None
             if not isinstance(reply, Judged) or [one.id for one in reply.verdicts] != [
-                job.id for job in jobs
+                job.event.id for job in jobs
             ]:
                 await self.stop()
                 raise PlannerDied("the planner process gave no answer to what was asked")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal
 
 import msgspec
@@ -98,6 +98,17 @@ class Source(ABC):
 
     def hint(self, path: str, value: str) -> str | None:
         """What to say of a value that people write for a field and that the sender spells otherwise."""
+        return None
+
+    def names(self, type: str, payload: Mapping[str, Any], memory: Memory) -> Mapping[str, tuple[str, ...]]:
+        """What the object of such an event is known by, by kind of object (`order`, `shipment`), as subjects.
+
+        Events are about the same order if they share a name of that kind, or one of a kind of its parts.
+        """
+        return {}
+
+    def happened_at(self, type: str, payload: Mapping[str, Any]) -> datetime | None:
+        """When it happened, as the payload says; None where it does not."""
         return None
 
     def teaches(self, type: str, payload: Mapping[str, Any]) -> Mapping[str, str]:

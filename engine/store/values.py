@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 import msgspec
 
-from engine.model import Attempt, Delivery, DeliveryState, EventState
+from engine.model import Ask, Attempt, Delivery, DeliveryState, Effect, EventState
 
 Row = TypeVar("Row")
 
@@ -97,6 +97,8 @@ class MemoryRow:
     """What is known beside an event: its subject's state before, the order it belongs to, names by key.
 
     Bodies are as received, None where nothing is known or it is no longer kept; the numbers say which events they are.
+    Beside an event of the schedule it is what is known beside `origin`, the event it goes on with, and the newest of that
+    one's object. `answers` hold what rules asked for.
     """
 
     before_event: str | None = None
@@ -104,6 +106,21 @@ class MemoryRow:
     order_event: str | None = None
     order_body: bytes | None = None
     products: Mapping[str, str] = field(default_factory=dict)
+    origin: StoredEvent | None = None
+    newest_event: str | None = None
+    newest_body: bytes | None = None
+    answers: Mapping[Ask, Answered] = field(default_factory=dict)
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """What the record answers: plain JSON as text, or events, oldest first.
+
+    `version` grows with each change of a cell, 0 where it is empty: what was decided by an older one does not count.
+    """
+
+    value: bytes = b"null"
+    version: int = 0
+    events: tuple[StoredEvent, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +148,7 @@ class Judged:
     """What a rulebook said of an event: the outcomes other than "does not fire", and what is due for it.
 
     `memory` is what the planner was told of the past, `names` what this event teaches, by kind and key
-    (`("product", "mug-blue")`).
+    (`("product", "mug-blue")`), `effects` what else it changes.
     """
 
     event_id: str
@@ -141,6 +158,7 @@ class Judged:
     memory: MemoryRow = field(default_factory=MemoryRow)
     deliveries: Sequence[NewDelivery] = ()
     names: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    effects: Sequence[Effect] = ()
 
 
 @dataclass(frozen=True, slots=True)

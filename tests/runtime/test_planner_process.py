@@ -18,7 +18,7 @@ import pytest
 
 from engine import actions, sources
 from engine.rulebook.book import Rulebook
-from engine.rulebook.frames import Job, Judged, from_json, to_json
+from engine.rulebook.frames import Job, Judged, Kept, from_json, to_json
 from engine.rulebook.loader import Loader
 from engine.rulebook.vocabulary import Language
 from engine.runtime.planner_process import BOOT, PlannerDied, PlannerProcess, PlannerUnready
@@ -49,7 +49,9 @@ def book(greeting: str = "new:", **more: str) -> Rulebook:
 
 
 def job(number: int, body: Mapping[str, Any] = EVENT_TYPES["order_completed"].sample) -> Job:
-    return Job(str(number), "chord", "order_completed", "order:R1", NOW, "ab" * 32, False, to_json(body))
+    return Job(
+        Kept(str(number), "chord", "order_completed", "order:R1", NOW, "ab" * 32, False, to_json(body))
+    )
 
 
 def deed(number: int, what: str) -> Job:
@@ -267,7 +269,7 @@ async def test_every_example_rule_judges_every_sample_behind_the_walls(
     texts = {path.name: path.read_text() for path in folder.glob("*.yaml")}
     rules = Loader(Language(sources.found(), actions.found())).load(texts)
     jobs = [
-        Job(str(number), "chord", one.name, f"{one.object}:1", NOW, "", False, to_json(one.sample))
+        Job(Kept(str(number), "chord", one.name, f"{one.object}:1", NOW, "", False, to_json(one.sample)))
         for number, one in enumerate(EVENT_TYPES.values())
     ]
     judged = await process.judge(rules, jobs, NOW)

@@ -121,19 +121,19 @@ DEEDS: dict[str, Callable[[], object]] = {
 judge = planner_child.judge_one
 
 
-def troubled(job: Any, book: Any, now: Any) -> Verdict:
-    deed = parse(job.body).get("do")
+def troubled(job: Any, *rest: Any) -> Verdict:
+    deed = parse(job.event.body).get("do")
     if deed in (None, "fail", "memory", "much at once"):
         if deed is not None:
             planner_child.event_of = lambda job: DEEDS[deed]()  # type: ignore[assignment]
         try:
-            return judge(job, book, now)
+            return judge(job, *rest)
         finally:
             planner_child.event_of = event_of
     try:
-        return Verdict(job.id, error=f"{DEEDS[deed]()}")
+        return Verdict(job.event.id, error=f"{DEEDS[deed]()}")
     except OSError as refusal:
-        return Verdict(job.id, error=f"refused: {refusal}")
+        return Verdict(job.event.id, error=f"refused: {refusal}")
 
 
 event_of = planner_child.event_of

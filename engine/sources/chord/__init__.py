@@ -101,6 +101,7 @@ _KINDS: Mapping[str, _Kind] = {
     )
 }
 
+_HAPPENED: Mapping[str, str] = {"order_completed": "completed_at", "order_cancelled": "canceled_at"}
 _OBJECTS = ("order", "shipment", "stock_item")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -158,6 +159,26 @@ class Chord(Source):
     def hint(self, path: str, value: str) -> str | None:
         """What to write instead of a value that Chord spells otherwise."""
         return hint(path, value)
+
+    def names(self, type: str, payload: Mapping[str, Any], memory: Memory) -> Mapping[str, tuple[str, ...]]:
+        """An order by its number and its shipments, a shipment by its number and its order, stock by its item and SKU."""
+        about, object = _about(type, payload), _object_of(type)
+        own = filter(None, [_subject(object, about.get("number"), about.get("id"))])
+        if object == "order":
+            return {"order": tuple(own), "shipment": _parcels(about)}
+        if object == "shipment":
+            order = (memory.order or {}).get("order")
+            owner = _subject("order", order.get("number"), order.get("id")) if isinstance(order, Mapping) else ""
+            return {"shipment": tuple(own), "order": tuple(filter(None, [owner]))}
+        skus = tuple(f"sku:{sku}" for sku in _skus(about)[:1])
+        return {"stock_item": tuple(own), "sku": skus} if object == "stock_item" else {}
+
+    def happened_at(self, type: str, payload: Mapping[str, Any]) -> datetime | None:
+        """When an order was completed or cancelled; else when its object last changed."""
+        about = _about(type, payload)
+        stamp = about.get(_HAPPENED.get(type, "updated_at")) or about.get("updated_at")
+        since = _microseconds(stamp)
+        return None if since is None else _EPOCH + timedelta(microseconds=since)
 
     def teaches(self, type: str, payload: Mapping[str, Any]) -> Mapping[str, str]:
         """The product names by SKU that the lines of an order show."""
@@ -258,6 +279,13 @@ def _subject(object: str, number: Any, id: Any) -> str:
 def _unnamed(object: str, identity: bytes) -> str:
     """A subject of its own for an event whose object has neither number nor id."""
     return f"{object}:({identity.hex()[:12]})"
+
+
+def _parcels(order: Mapping[str, Any]) -> tuple[str, ...]:
+    """The shipments that an order lists, as subjects."""
+    listed = order.get("shipments")
+    parcels = [one for one in listed if isinstance(one, Mapping)] if isinstance(listed, list) else []
+    return tuple(filter(None, (_subject("shipment", one.get("number"), one.get("id")) for one in parcels)))
 
 
 def _shipments(order: _Order) -> tuple[str, ...]:
