@@ -27,6 +27,7 @@ from engine.runtime.clock import Clock, system_clock
 from engine.runtime.control import Control, socket_beside
 from engine.runtime.guard import Guard
 from engine.runtime.metrics import CONTENT_TYPE, Metrics
+from engine.runtime.notes import Notes
 from engine.runtime.planner_process import PlannerProcess
 from engine.runtime.protocol import WireLimits, bounded
 from engine.runtime.receiver import Answering, Intake, Receiver
@@ -114,6 +115,7 @@ class Service:
             guard=Guard(str(network) for network in self.settings.allow),
             now=self._clock,
             agent=f"Shopbell/{__version__}",
+            notes=Notes(self.store.note, lambda name, text: self.store.keep_note(name, text, self._clock())),
         )
 
     async def stop(self) -> None:

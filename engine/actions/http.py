@@ -7,8 +7,8 @@ import binascii
 import hashlib
 import hmac
 import json
-import re
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from typing import Any, ClassVar
 from urllib.parse import urlencode, urlsplit
 
@@ -25,12 +25,13 @@ from engine.actions.base import (
     Rendered,
     Services,
     chosen,
+    unknown_connection,
 )
+from engine.language.expected import Expected, expected, unmet
 from engine.language.fields import (
     Connection,
     Field,
     FieldValue,
-    Fixed,
     Named,
     Text,
     Texts,
@@ -38,14 +39,13 @@ from engine.language.fields import (
     Word,
     Written,
 )
-from engine.language.node import ScalarNode
 from engine.language.plain import one_line, printable
 from engine.language.problem import Mark, Problems
 from engine.language.scope import Scope
 from engine.language.structure import Structure
 from engine.language.template import PLAIN, Target
 from engine.language.url import Address, AddressValue
-from engine.language.words import listing, nearest
+from engine.language.words import listing
 from engine.model import Gap
 
 METHODS = ("post", "put", "patch", "get", "delete")
@@ -58,7 +58,6 @@ NOT_YOURS = frozenset(
 SECRET_HEADERS = frozenset({"authorization", "proxy-authorization", "x-api-key", "api-key", "cookie"})
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
-_STATUS = re.compile(r"(?P<low>[1-5][0-9]{2})(?:-(?P<high>[1-5][0-9]{2}))?|(?P<class>[1-5])xx", re.IGNORECASE)
 
 
 def _json_escape(value: str) -> str:
@@ -67,35 +66,6 @@ def _json_escape(value: str) -> str:
 
 JSON_TEXT = Target("JSON", _json_escape, lambda address, text: _json_escape(address))
 """Values as parts of a hand-written JSON body: quotes, backslashes and line breaks are escaped."""
-
-
-class Expected(Word):
-    """The status codes that mean success: `2xx`, `200, 404`, `200-299`."""
-
-    __slots__ = ()
-
-    def word(self, node: ScalarNode, text: str, problems: Problems) -> FieldValue | None:
-        """Take codes, ranges and classes, with commas between."""
-        parts = [part.strip() for part in text.split(",")]
-        if all(_STATUS.fullmatch(part) for part in parts):
-            return Fixed(node.mark, [part.casefold() for part in parts])
-        self.fault(
-            node, problems, f"{self.name} takes status codes such as 2xx or 200, 404, not {self.quoted(node)}"
-        )
-        return None
-
-
-def expected(status: int, parts: list[str]) -> bool:
-    """Whether a status code is one of those written."""
-    return any(_covers(_STATUS.fullmatch(part), status) for part in parts)
-
-
-def _covers(match: re.Match[str] | None, status: int) -> bool:
-    if match is None:
-        return False
-    if match["class"]:
-        return status // 100 == int(match["class"])
-    return int(match["low"]) <= status <= int(match["high"] or match["low"])
 
 
 _ADDRESSES = tuple(
@@ -142,7 +112,12 @@ class Http(Action):
             example='"{{ order.number }}"',
             lines="many",
         ),
-        Expected("expect", "The status codes that mean success; left out, 2xx.", example="200, 404"),
+        Expected(
+            "expect",
+            "The answers that mean success: status codes, or `{status: 2xx, $.ok: yes}` with what must hold in a JSON "
+            "answer; left out, 2xx.",
+            example="{status: 2xx, $.ok: yes}",
+        ),
         *COMMON_FIELDS,
     )
     connection_fields: ClassVar[tuple[Field, ...]] = (
@@ -152,10 +127,18 @@ class Http(Action):
             required=True,
             example="https://erp.example.com",
         ),
+        Word(
+            "token",
+            "The token that every call shows, as `Authorization: Bearer …`.",
+            example='"${ERP_TOKEN}"',
+            secret=True,
+        ),
+        Word("username", "The name that every call shows, as `Authorization: Basic …`.", example="shop"),
+        Word("password", "The password that goes with it.", example='"${ERP_PASSWORD}"', secret=True),
         Texts(
             "headers",
-            "Headers that every call gets, such as its access data.",
-            example='Authorization: "Bearer ${ERP_TOKEN}"',
+            "Headers that every call gets, such as access data of another kind.",
+            example='X-Api-Key: "${ERP_KEY}"',
             secret=True,
             fixed=True,
             headers=True,
@@ -176,6 +159,26 @@ class Http(Action):
         '    reference: "{{ order.number }}"\n'
         '    total: "{{ order.total | number }}"\n'
     )
+
+    def check_connection(self, settings: Mapping[str, FieldValue], mark: Mark, problems: Problems) -> None:
+        """Access data are of one kind, and a signing secret can be read."""
+        if ("password" in settings) != ("username" in settings):
+            problems.error(mark, "an HTTP connection has both `username` and `password`, or neither")
+        headers = settings.get("headers")
+        written = {name.casefold() for name, _ in headers.entries} if isinstance(headers, Named) else set()
+        kinds = [name for name in ("token", "username") if name in settings]
+        if len(kinds) + ("authorization" in written) > 1:
+            told = "the access data are there twice: take `token`, or `username` and `password`, or a header"
+            problems.error(mark, told)
+        secret = chosen(settings, "signing_secret")
+        if secret is not None and not _readable(secret):
+            message = "signing_secret is not readable: after whsec_ it must be base64"
+            problems.error(settings["signing_secret"].mark, message)
+
+    def secrets(self, settings: Mapping[str, Any]) -> Iterator[str]:
+        """Those of its settings, and the name and password in the form in which they are sent."""
+        yield from super().secrets(settings)
+        yield from _authorization(settings).values()
 
     def check(
         self, values: Mapping[str, FieldValue], mark: Mark, problems: Problems, destinations: Destinations
@@ -220,9 +223,7 @@ class Http(Action):
             problems.error(address.mark, message, "post: /sales-orders")
         known = destinations.of("http")
         if name is not None and destinations.known and name not in known:
-            near = next(iter(nearest(name, known)), None)
-            told = f"Nearest: {near}" if near else "Write it into shopbell.yaml under `connections`, `http`"
-            problems.error(values["connection"].mark, f'no HTTP connection is called "{name}". {told}')
+            unknown_connection("HTTP", "connection", values["connection"].mark, name, known, problems)
 
     def _check_headers(self, headers: FieldValue | None, problems: Problems) -> None:
         for name, value in headers.entries if isinstance(headers, Named) else ():
@@ -265,7 +266,7 @@ class Http(Action):
         connection = services.connection("http", name) if name else {}
         content, kind = _content(request)
         headers = {"idempotency-key": key, **({"content-type": kind} if kind else {})}
-        headers |= _small(connection.get("headers", {})) | _small(request["headers"])
+        headers |= _standing(connection) | _small(request["headers"])
         if connection.get("signing_secret"):
             moment = int(services.now().timestamp())
             headers |= signature(connection["signing_secret"], key, moment, content)
@@ -273,9 +274,44 @@ class Http(Action):
         answer = await services.http(
             request["method"], url, headers=headers, content=content, timeout=request.get("timeout", 15)
         )
-        if expected(answer.status, request.get("expect", ["2xx"])):
-            return Receipt(str(answer.status), excerpt(answer.body))
-        raise _unexpected(name or urlsplit(url).hostname or "the other side", answer, request, services)
+        expect = request.get("expect", ["2xx"])
+        if not expected(answer.status, expect):
+            raise _unexpected(
+                name or urlsplit(url).hostname or "the other side", answer, expect, services.now()
+            )
+        told = unmet(expect, answer.body, services.now())
+        if told:
+            message = (
+                f"{name or urlsplit(url).hostname} answered {answer.status}, but the rule expects {told}"
+            )
+            raise DeliveryError(message, "permanent", status=str(answer.status), detail=excerpt(answer.body))
+        return Receipt(str(answer.status), excerpt(answer.body))
+
+    async def try_connection(self, name: str, services: Services) -> str:
+        """Get the base address with the connection's access data; what it answers to that."""
+        connection = services.connection("http", name)
+        headers = _standing(connection)
+        answer = await services.http("GET", connection["base_url"], headers=headers, content=b"")
+        if answer.status in (401, 403, 407):
+            raise refusal(name, answer, services.now())
+        if answer.status >= 500:
+            message = f"{name} answers, but with {answer.status}: it has trouble of its own at the moment"
+            raise DeliveryError(message, "temporary", status=str(answer.status), detail=excerpt(answer.body))
+        return f"its base address answers ({answer.status})"
+
+
+def _standing(connection: Mapping[str, Any]) -> dict[str, str]:
+    """The headers that every call of a connection gets, access data included."""
+    return _authorization(connection) | _small(connection.get("headers", {}))
+
+
+def _authorization(connection: Mapping[str, Any]) -> dict[str, str]:
+    if "token" in connection:
+        return {"authorization": f"Bearer {connection['token']}"}
+    if "username" in connection:
+        pair = f"{connection['username']}:{connection['password']}"
+        return {"authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+    return {}
 
 
 def _headers(values: Mapping[str, FieldValue], scope: Scope) -> tuple[dict[str, str], tuple[Gap, ...]]:
@@ -362,6 +398,13 @@ def signature(secret: str, key: str, moment: int, content: bytes) -> dict[str, s
     }
 
 
+def _readable(secret: str) -> bool:
+    try:
+        return bool(_signing_key(secret))
+    except DeliveryError:
+        return False
+
+
 def _signing_key(secret: str) -> bytes:
     if not secret.startswith("whsec_"):
         return secret.encode()
@@ -373,11 +416,9 @@ def _signing_key(secret: str) -> bytes:
         ) from error
 
 
-def _unexpected(
-    who: str, answer: HttpAnswer, request: Mapping[str, Any], services: Services
-) -> DeliveryError:
+def _unexpected(who: str, answer: HttpAnswer, expect: Any, now: datetime) -> DeliveryError:
     if 200 <= answer.status < 300:
-        wanted = listing(request["expect"], "or")
-        message = f"{who} answered {answer.status}, but the rule expects {wanted}"
+        codes = expect["status"] if isinstance(expect, dict) else expect
+        message = f"{who} answered {answer.status}, but the rule expects {listing(codes, 'or')}"
         return DeliveryError(message, "permanent", status=str(answer.status), detail=excerpt(answer.body))
-    return refusal(who, answer, services.now())
+    return refusal(who, answer, now)

@@ -16,6 +16,7 @@ from engine.actions.base import (
     Destinations,
     FailureKind,
     HttpAnswer,
+    Note,
     OnGap,
     Receipt,
     Rendered,
@@ -24,6 +25,7 @@ from engine.actions.base import (
     gap_line,
 )
 from engine.language.fields import Connection, Field, FieldValue, Named, Text, WebAddress, Word
+from engine.language.kept_together import KeptTogether
 from engine.language.plain import cut, printable, units, whole_characters
 from engine.language.problem import Mark, Problems
 from engine.language.scope import Scope
@@ -40,6 +42,8 @@ FIELDS_LIMIT = 10
 BLOCKS_LIMIT = 50
 HEADER_LIMIT = 150
 ELEMENTS_LIMIT: Mapping[str, int] = {"context": 10, "actions": 25}
+LABEL_LIMIT = 75
+"""So much fits on a button."""
 
 _LONG_LINE = 300
 """Of a longer line the start is kept, where there is room for it; a shorter one goes as a whole."""
@@ -134,7 +138,8 @@ class Slack(Action):
 
     Values from the event are shown literally: they cannot format the message, mention people or alert a channel.
     A message with a gap goes out with [?] in the place. Slack knows no idempotency key: after a crash at the
-    wrong moment a message can appear twice.
+    wrong moment a message can appear twice. With `thread per` all messages about one order, for example, stand
+    under the first of them in the channel, whichever rule wrote it.
     """
 
     fields: ClassVar[tuple[Field, ...]] = (
@@ -162,6 +167,12 @@ class Slack(Action):
             example='[{type: section, text: {type: mrkdwn, text: "*{{ order.number }}*"}}]',
             texts=True,
             bare=frozenset({"url", "image_url", "value", "action_id", "block_id", "type"}),
+        ),
+        KeptTogether(
+            "thread per",
+            "Keeps the messages about one thing in one thread: the first one starts it, later ones answer there. "
+            "It needs a connection with a token.",
+            example="order.number",
         ),
         *COMMON_FIELDS,
     )
@@ -222,27 +233,39 @@ class Slack(Action):
         name = _destination(values)
         place = next((values[field].mark for field in ("channel", "webhook") if field in values), mark)
         facts = known.get(name, known.get("default", {}))
+        if "thread per" in values and facts and not facts.get("token"):
+            message = (
+                "a thread needs a connection with a token: through an incoming webhook nobody learns which message to "
+                "answer. Leave the line out, or give the connection a token in shopbell.yaml"
+            )
+            problems.error(values["thread per"].mark, message, 'token: "${SLACK_TOKEN}"')
         if name == "default" and facts.get("token") and not facts.get("channel"):
             message = "slack needs a channel: the connection default can post to any, so say which"
             problems.error(place, message, "channel: big-orders")
-        if name in known or facts.get("token"):
+        if name in known:
             return
         near = next(iter(nearest(name, known)), None)
-        if near is None and "webhook" in facts:
+        told = f'no Slack connection or channel rule covers "{name}"'
+        if facts.get("token"):
+            if near:
+                message = (
+                    f'no Slack connection is called "{name}", so it is taken for a channel. Nearest: {near}'
+                )
+                problems.warning(place, message, f"channel: {near}")
+        elif near:
+            problems.error(place, f"{told}. Nearest: {near}", f"channel: {near}")
+        elif "webhook" in facts:
             message = (
-                f'no Slack connection is called "{name}", so the message goes to the one channel of the webhook '
-                "`default`. A connection with a token can choose the channel"
+                f"{told}, so the message goes to the one channel of the webhook `default`. A connection with a token "
+                "can choose the channel"
             )
             problems.warning(place, message)
-            return
-        remedy = (
-            f"Nearest: {near}"
-            if near
-            else "Write it into shopbell.yaml under `connections`, `slack`, or give the connection default a token, "
-            "with which a message can go to any channel"
-        )
-        hint = f"channel: {near}" if near else ""
-        problems.error(place, f'no Slack connection is called "{name}". {remedy}', hint)
+        else:
+            message = (
+                f"{told}. Write it into shopbell.yaml under `connections`, `slack`, or give the connection default a "
+                "token, with which a message can go to any channel"
+            )
+            problems.error(place, message)
 
     def check_connection(self, settings: Mapping[str, FieldValue], mark: Mark, problems: Problems) -> None:
         """A connection has either a webhook or a token."""
@@ -258,29 +281,93 @@ class Slack(Action):
         text, gaps = _filled(values, "text", scope)
         blocks, more = _filled(values, "blocks", scope)
         gaps += more
+        thread, more = _filled(values, "thread per", scope)
+        gaps += more
         note = gap_line(gaps) if self.on_gap_for(values) == "send" else ""
         request = {**_address(_destination(values), destinations), **_message(text or "", blocks, note)}
-        request |= self.carried(values)
+        request |= {**({"thread": thread} if thread else {}), **self.carried(values)}
         empty = not request["text"].strip() and not request.get("blocks")
         if empty and not gaps:
             gaps = (Gap(values["text"].mark.line if "text" in values else 1, "text", "the message is empty"),)
         return (Rendered(request, f"#{_shown(request)}", gaps, blocked=empty),)
 
     async def deliver(self, request: Mapping[str, Any], key: str, services: Services) -> Receipt:
-        """Post by webhook or by token, as the connection has it."""
+        """Post by webhook or by token, as the connection has it; into its thread, where it has one."""
         connection = services.connection("slack", request["connection"])
         body = {name: request[name] for name in ("text", "blocks") if name in request}
         body |= {"unfurl_links": False, "unfurl_media": False}
-        headers = {"Content-Type": "application/json; charset=utf-8"}
-        url = connection.get("webhook", "")
+        if not connection.get("token"):
+            return _receipt(await _post(connection["webhook"], body, request, services), request, services)
+        body["channel"] = request["channel"]
+        if "thread" not in request:
+            return _receipt(await _by_token(connection, body, request, services), request, services)
+        async with services.note(_thread_name(request)) as note:
+            return await _in_thread(note, connection, body, request, services)
+
+    async def try_connection(self, name: str, services: Services) -> str:
+        """Ask Slack whether it knows the token, or refuse itself an empty message; nothing is posted."""
+        connection = services.connection("slack", name)
+        request = {"connection": name, "channel": connection.get("channel", name)}
         if connection.get("token"):
-            url = f"{connection['api'].rstrip('/')}/chat.postMessage"
-            body["channel"] = request["channel"]
-            headers["Authorization"] = f"Bearer {connection['token']}"
-        answer = await services.http(
-            "POST", url, headers=headers, content=_encode(body), timeout=request.get("timeout", 15)
-        )
-        return _receipt(answer, request, services)
+            return await _token_tried(connection, request, services)
+        answer = await _post(connection["webhook"], {}, request, services)
+        if _word(answer) in _EMPTY_REFUSED:
+            return "Slack knows the webhook: it refused an empty message, as it should. Nothing was posted"
+        _receipt(answer, request, services)
+        return "the webhook answers ok even to an empty message, so it is not Slack's own; look whether one was posted"
+
+
+async def _post(
+    url: str, body: Mapping[str, Any], request: Mapping[str, Any], services: Services, token: str = ""
+) -> HttpAnswer:
+    headers = {"Content-Type": "application/json; charset=utf-8"}
+    if token:
+        headers["Authorization"] = f"Bearer {token}"
+    timeout = request.get("timeout", 15)
+    return await services.http("POST", url, headers=headers, content=_encode(body), timeout=timeout)
+
+
+async def _by_token(
+    connection: Mapping[str, Any], body: Mapping[str, Any], request: Mapping[str, Any], services: Services
+) -> HttpAnswer:
+    url = f"{connection['api'].rstrip('/')}/chat.postMessage"
+    return await _post(url, body, request, services, connection["token"])
+
+
+def _thread_name(request: Mapping[str, Any]) -> str:
+    return f"slack thread {request['connection']} {request['channel']} {request['thread']}"
+
+
+async def _in_thread(
+    note: Note,
+    connection: Mapping[str, Any],
+    body: Mapping[str, Any],
+    request: Mapping[str, Any],
+    services: Services,
+) -> Receipt:
+    """Answer the message that started the thread, or start it; one whose start is gone is started anew."""
+    if note.text:
+        answer = await _by_token(connection, {**body, "thread_ts": note.text}, request, services)
+        if _word(answer) not in _START_GONE:
+            return _receipt(answer, request, services)
+    answer = await _by_token(connection, body, request, services)
+    receipt = _receipt(answer, request, services)
+    started = _STARTED.search(answer.body.decode("utf-8", "replace"))
+    if started:
+        await note.keep(started[1])
+    return receipt
+
+
+async def _token_tried(connection: Mapping[str, Any], request: Mapping[str, Any], services: Services) -> str:
+    url = f"{connection['api'].rstrip('/')}/auth.test"
+    answer = await _post(url, {}, request, services, connection["token"])
+    _receipt(answer, request, services)
+    told = msgspec.json.decode(answer.body)
+    scopes = [scope.strip() for scope in answer.headers.get("x-oauth-scopes", "chat:write").split(",")]
+    if "chat:write" not in scopes:
+        raise DeliveryError(f"Slack knows the token, but {_REMEDIES['missing_scope'][1]}", "setup")
+    who = printable(f"{told.get('user', 'the app')} in {told.get('team', 'its workspace')}")
+    return f"Slack knows the token: {who}. Whether the app is in a channel only a message shows"
 
 
 def _destination(values: Mapping[str, FieldValue]) -> str:
@@ -332,6 +419,7 @@ def first_text(blocks: list[Any]) -> str:
 def fit_blocks(blocks: list[Any], note: str = "") -> list[Any]:
     """The blocks within Slack's limits; where some are left out, the last one says how many."""
     flat = [one for block in blocks for one in (block if isinstance(block, list) else [block])]
+    flat = [part for block in flat for part in (block, *_left_out(block))]
     room = BLOCKS_LIMIT - (1 if note else 0)
     fitted = [_fit_block(block) for block in _shortened(flat, room, _remark)]
     return [*fitted, _remark(note.translate(_TABLE))] if note else fitted
@@ -361,10 +449,34 @@ def _fit_block(block: Any) -> Any:
     if isinstance(block.get("fields"), list):
         fields = _shortened(block["fields"], FIELDS_LIMIT, _mrkdwn)
         block["fields"] = [_fit_text(field, FIELD_LIMIT) for field in fields]
-    most = ELEMENTS_LIMIT.get(str(block.get("type")))
-    if most and isinstance(block.get("elements"), list):
-        block["elements"] = block["elements"][:most]
+    if isinstance(block.get("elements"), list):
+        block["elements"] = _fit_elements(block["elements"], str(block.get("type")))
+    if isinstance(block.get("accessory"), dict):
+        block["accessory"] = _fit_element(block["accessory"])
     return block
+
+
+def _left_out(block: Any) -> list[Any]:
+    """A line that says how many buttons there is no room for; it stands below them."""
+    if not isinstance(block, dict) or block.get("type") != "actions":
+        return []
+    elements = block.get("elements")
+    number = len(elements) - ELEMENTS_LIMIT["actions"] if isinstance(elements, list) else 0
+    return [_remark(_more(number))] if number > 0 else []
+
+
+def _fit_elements(elements: list[Any], block: str) -> list[Any]:
+    limit = ELEMENTS_LIMIT.get(block, len(elements))
+    fitted = _shortened(elements, limit, _mrkdwn) if block == "context" else elements[:limit]
+    return [_fit_element(element) for element in fitted]
+
+
+def _fit_element(element: Any) -> Any:
+    if not isinstance(element, dict) or "text" not in element:
+        return element
+    if isinstance(element["text"], dict):
+        return {**element, "text": _fit_text(element["text"], LABEL_LIMIT)}
+    return {**element, "text": fit(str(element["text"]))}
 
 
 def _fit_text(text: Any, limit: int) -> Any:
@@ -420,6 +532,13 @@ _TOLD: tuple[tuple[str, FailureKind, str], ...] = (
 _REMEDIES = {word: (kind, sentence) for words, kind, sentence in _TOLD for word in words.split()}
 """What Slack's words mean and what to do about them."""
 
+
+_EMPTY_REFUSED = frozenset({"no_text", "invalid_payload", "missing_text_or_fallback_or_attachments"})
+_START_GONE = frozenset(
+    {"thread_not_found", "message_not_found", "invalid_thread_ts", "cannot_reply_to_message"}
+)
+_STARTED = re2.compile(r'"ts" *: *"([0-9]+\.[0-9]+)"')
+"""The first time stamp of an answer is that of the message; it is found so because a long answer is cut."""
 
 _UNKNOWN_WORD: tuple[FailureKind, str] = ("permanent", "it did not answer ok")
 

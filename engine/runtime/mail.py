@@ -68,6 +68,24 @@ class Mail:
         self._keep(key, client)
         return said
 
+    async def greet(self, connection: Mapping[str, Any], seconds: float) -> str:
+        """Connect and log in within `seconds` as for a mail, without one; the server's last line. Raises `DeliveryError`."""
+        talk = _Talk(str(connection["host"]), "", [], b"")
+        try:
+            async with asyncio.timeout(seconds):
+                client = await self._connect(connection, _key(connection))
+                try:
+                    answer = await client.noop()
+                except BaseException:
+                    client.close()
+                    raise
+        except TimeoutError as error:
+            raise talk.failure(f"did not answer within {seconds:g} seconds") from error
+        except (SMTPException, OSError) as error:  # told in our own words only, as above
+            raise talk.failed(error) from None
+        await _take_leave(client)
+        return f"{answer.code} {answer.message}"
+
     async def close(self) -> None:
         """Take leave of the servers whose connections are kept, and close them."""
         for kept in self._idle.values():

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from urllib.parse import quote, urlsplit
 
 import httpx
 
-from engine.actions.base import DeliveryError, HttpAnswer
-from engine.runtime.guard import Guard
+from engine.actions.base import DeliveryError, HttpAnswer, Note
+from engine.runtime.guard import Forbidden, Guard
 from engine.runtime.mail import Mail
+from engine.runtime.notes import Notes
 from engine.runtime.web import Web
 
 MASK = "•••"
+Done = TypeVar("Done")
 SHORTEST_SECRET = 4
 """A shorter text is no secret, and hiding it would only garble what people read."""
 
@@ -34,7 +38,8 @@ def _utc_now() -> datetime:
 class Services:
     """Gives actions their connections and the network. `secrets` are all texts that nobody may see.
 
-    `guard` says which addresses may be reached, `tls` whose certificates are believed, `agent` who calls. Use it in `async with`, in the event loop that makes the calls.
+    `guard` says which addresses may be reached, `tls` whose certificates are believed, `agent` who calls, `notes` what
+    deliveries remember for one another. Use it in `async with`, in the event loop that makes the calls.
     """
 
     def __init__(
@@ -46,8 +51,11 @@ class Services:
         now: Callable[[], datetime] = _utc_now,
         tls: ssl.SSLContext | None = None,
         agent: str = "Shopbell",
+        notes: Notes | None = None,
     ) -> None:
         guard = guard or Guard()
+        self._guard = guard
+        self._notes = notes or Notes()
         tls = tls or httpx.create_ssl_context()
         self._connections = connections
         self._forms = sorted({form for secret in secrets for form in _forms(secret)}, key=len, reverse=True)
@@ -122,6 +130,55 @@ class Services:
             return self.mask(await self._mail.send(connection, sender, recipients, message, timeout))
         except DeliveryError as error:
             raise self._masked(error) from None
+
+    async def smtp_greeting(
+        self,
+        connection: Mapping[str, Any],
+        timeout: float = 30.0,  # noqa: ASYNC109 - as above
+    ) -> str:
+        """Connect to the connection's server and log in, without a mail; its last line. Raises `DeliveryError`."""
+        try:
+            return self.mask(await self._mail.greet(connection, timeout))
+        except DeliveryError as error:
+            raise self._masked(error) from None
+
+    def note(self, name: str) -> AbstractAsyncContextManager[Note]:
+        """What deliveries remember under a name; while it is held, no other delivery has it."""
+        return self._notes.hold(name)
+
+    async def apart(
+        self,
+        host: str,
+        work: Callable[[], Done],
+        timeout: float = 30.0,  # noqa: ASYNC109 - as above
+    ) -> Done:
+        """Have a library that does its own network do its work in a thread, once its host is found permitted.
+
+        An empty host is one that is fixed in the library. The thread cannot be stopped: after `timeout` seconds its
+        outcome is `unsure`. Raises `DeliveryError`.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                if host:
+                    await self._permitted(host)
+                return await asyncio.to_thread(work)
+        except TimeoutError as error:
+            raise DeliveryError(
+                f"{host or 'It'} did not answer within {timeout:g} seconds", "unsure"
+            ) from error
+        except DeliveryError as error:
+            raise self._masked(error) from None
+
+    async def _permitted(self, host: str) -> None:
+        try:
+            await self._guard.addresses(host, 443)
+        except Forbidden:
+            text = f"{host} is an internal address, which outgoing calls may not reach"
+            raise DeliveryError(
+                f"{text}. If it is meant, allow it in shopbell.yaml under `network`, `allow`", "setup"
+            ) from None
+        except OSError as error:
+            raise DeliveryError(f"There is no address for the name {host}", "temporary") from error
 
     def _masked(self, error: DeliveryError) -> DeliveryError:
         return DeliveryError(

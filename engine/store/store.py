@@ -29,7 +29,7 @@ import msgspec
 from sqlalchemy import bindparam, delete, func, insert, select
 
 from engine.model import Delivery
-from engine.store import delivering, judging, sweeping
+from engine.store import delivering, judging, noting, sweeping
 from engine.store.appending import Appender
 from engine.store.known import KEEP, Known
 from engine.store.reading import Reader, number_of
@@ -335,6 +335,15 @@ class Store:
 
     async def quarantined_body(self, id: str | int) -> Quarantined:
         """One body that could not be read. Raises `NotFound`."""
+    async def note(self, name: str) -> str:
+        """What deliveries remember for one another under a name, empty where nothing is."""
+        return await self._writer.call(lambda runner: noting.noted(runner, name))
+
+    async def keep_note(self, name: str, text: str, now: datetime) -> None:
+        """Remember a text under a name, in the place of what was remembered before."""
+        moment = micros(now)
+        await self._writer.call(lambda runner: noting.keep_note(runner, name, text, moment))
+
         return await self._read(lambda: self._reader.quarantined_body(id))
 
     async def rulebook(self, hash: str) -> KeptRulebook:

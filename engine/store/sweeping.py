@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import bindparam, delete, exists, func, select
 
 from engine.store.known import Known
+from engine.store.noting import forget_notes
 from engine.store.sql import Listed, Runner, Statement, number, word, words
 from engine.store.tables import (
     attempt,
@@ -43,6 +44,7 @@ def purge(runner: Runner, known: Known, before: int, deliveries_before: int, lim
     _forget(runner, known, events)
     bodies = [row[0] for row in runner.rows(_UNREADABLE, before=before, limit=limit)]
     runner.change(_QUARANTINE, bodies)
+    forget_notes(runner, deliveries_before)
     _rulebooks(runner, before)
     kept = 0 if len(ids) == limit else runner.rows(_KEPT, before=before)[0][0]
     return Purged(len(ids), len(deliveries), len(bodies), kept)

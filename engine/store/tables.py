@@ -235,3 +235,14 @@ _partial(
 )
 _partial("aside", delivery, f"state IN {ASIDE}", "state", "id")
 _partial("settled", delivery, "state IN ('done', 'suppressed', 'cancelled')", "finished_at")
+note = Table(
+    "note",
+    metadata,
+    Column("name", LargeBinary, primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("kept_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""What deliveries remember for one another, such as the message that a thread hangs on; its name is a hash."""
+
+Index("ix_note_kept_at", note.c.kept_at)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -11,11 +12,12 @@ import msgspec
 import pytest
 
 from engine import actions
-from engine.actions.base import Action, DeliveryError, Destinations, HttpAnswer, Rendered
+from engine.actions.base import Action, DeliveryError, Destinations, HttpAnswer, Note, Rendered
 from engine.language.document import read_document
 from engine.language.fields import FieldValue, read_fields
 from engine.language.problem import Mark, Problem, Problems
 from engine.language.scope import Scope
+from engine.runtime.notes import Notes
 
 NOW = datetime(2026, 11, 25, 9, 30, tzinfo=UTC)
 
@@ -118,11 +120,14 @@ class Sent:
 
 @dataclass
 class FakeServices:
-    """Services that reach nothing: calls are kept, and answered as told."""
+    """Services that reach nothing: calls are kept, and answered as told; `answers` come before `answer`."""
 
     connections: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     answer: HttpAnswer | DeliveryError | str = field(default_factory=lambda: HttpAnswer(200, {}, b"ok"))
     sent: list[Sent] = field(default_factory=list)
+    answers: list[HttpAnswer | DeliveryError] = field(default_factory=list)
+    notes: Notes = field(default_factory=Notes)
+    apart_from: list[str] = field(default_factory=list)
 
     def connection(self, kind: str, name: str) -> Mapping[str, Any]:
         return self.connections[kind][name]
@@ -140,10 +145,11 @@ class FakeServices:
         timeout: float = 15.0,  # noqa: ASYNC109
     ) -> HttpAnswer:
         self.sent.append(Sent(method, url, headers, content, timeout))
-        if isinstance(self.answer, DeliveryError):
-            raise self.answer
-        assert isinstance(self.answer, HttpAnswer)
-        return self.answer
+        answer = self.answers.pop(0) if self.answers else self.answer
+        if isinstance(answer, DeliveryError):
+            raise answer
+        assert isinstance(answer, HttpAnswer)
+        return answer
 
     async def smtp(
         self,
@@ -157,6 +163,27 @@ class FakeServices:
         if isinstance(self.answer, DeliveryError):
             raise self.answer
         return "250 2.0.0 kept"
+
+    async def smtp_greeting(
+        self,
+        connection: Mapping[str, Any],
+        timeout: float = 30.0,  # noqa: ASYNC109 - as services have it
+    ) -> str:
+        if isinstance(self.answer, DeliveryError):
+            raise self.answer
+        return "250 2.0.0 here"
+
+    def note(self, name: str) -> AbstractAsyncContextManager[Note]:
+        return self.notes.hold(name)
+
+    async def apart(
+        self,
+        host: str,
+        work: Callable[[], Any],
+        timeout: float = 30.0,  # noqa: ASYNC109 - as services have it
+    ) -> Any:
+        self.apart_from.append(host)
+        return work()
 
 
 @pytest.fixture

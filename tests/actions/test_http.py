@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from standardwebhooks.webhooks import Webhook, WebhookVerificationError
 
 from engine.actions.answers import retry_after
 from engine.actions.base import DeliveryError, Destinations, HttpAnswer, Receipt
@@ -362,3 +363,142 @@ def test_calls_of_one_order_keep_their_sequence_unless_the_rule_says_none(write:
     usual, free = write("http", ERP), write("http", ERP + "ordering: none\n")
     assert usual.action.ordered_for(usual.values)
     assert not free.action.ordered_for(free.values)
+
+
+# what counts as success
+
+
+ANSWER = "expect:\n  status: 2xx\n  $.ok: yes\n  $.booked[*].lines: at least 2\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b'{"ok": true, "booked": [{"lines": 1}, {"lines": 2}]}', ""),
+        (b'{"ok": false, "booked": [{"lines": 2}]}', "$.ok is yes, but it is false"),
+        (b'{"ok": true, "booked": [{"lines": 1}]}', "$.booked[*].lines at least 2, but"),
+        (b'{"ok": true}', "$.booked[*].lines at least 2"),
+        (b"<html>", "$.ok: yes, but the answer is not JSON"),
+        (b'{"ok": true, "booked": [{"li', "$.ok: yes, but the answer is not JSON, or longer than is read"),
+        (b"7", "$.ok is yes"),
+        (b"[]", "$.ok is yes"),
+    ],
+)
+async def test_a_rule_says_what_must_hold_in_the_answer(
+    render: Any, services: Any, body: bytes, told: str
+) -> None:
+    (one,) = render("http", ERP + ANSWER)
+    kept = exact.decode(msgspec.json.encode(one.request))
+    services.answer = HttpAnswer(200, {}, body)
+    if not told:
+        assert await call(kept, services) == Receipt("200", body.decode())
+        return
+    with pytest.raises(DeliveryError) as caught:
+        await call(kept, services)
+    assert f"erp answered 200, but the rule expects {told}" in str(caught.value)
+    assert (caught.value.kind, caught.value.detail) == ("permanent", body.decode())
+
+
+async def test_a_refusal_is_judged_before_its_answer(render: Any, services: Any) -> None:
+    (one,) = render("http", ERP + ANSWER)
+    services.answer = HttpAnswer(503, {}, b'{"ok": true, "booked": [{"lines": 2}]}')
+    with pytest.raises(DeliveryError) as caught:
+        await call(one.request, services)
+    assert caught.value.kind == "temporary"
+
+
+@pytest.mark.parametrize(
+    ("written", "told", "hint"),
+    [
+        ("{ok: yes}", 'which begin with $., not "ok"', "$.ok: yes"),
+        ("{status: fine}", "takes status codes", ""),
+        ("{$.ok: changed}", "has no past", ""),
+        ("{$.: yes}", "ends too early", ""),
+        ("fine", "takes status codes", ""),
+        ("{$.total: at least many}", "many", ""),
+    ],
+)
+def test_an_expectation_that_cannot_be_meant_is_told(write: Any, written: str, told: str, hint: str) -> None:
+    (problem,) = write("http", ERP + f"expect: {written}\n").problems
+    assert told in problem.message
+    assert hint in problem.hint
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("2xx", ["2xx"]),
+        ("[200, 404]", ["200", "404"]),
+        ("{status: 201}", ["201"]),
+        ('{$.state: ["a, b", c]}', {"status": ["2xx"], "answer": ['$.state: ["a, b", c]']}),
+        (
+            "{$.n: {more than: 1, at most: 3}}",
+            {"status": ["2xx"], "answer": ["$.n: {more than: 1, at most: 3}"]},
+        ),
+    ],
+)
+def test_what_is_expected_stands_in_the_request(render: Any, written: str, kept: Any) -> None:
+    (one,) = render("http", ERP + f"expect: {written}\n")
+    assert one.request["expect"] == kept
+
+
+# access data of a connection
+
+
+@pytest.mark.parametrize(
+    ("settings", "sent"),
+    [
+        ({"token": "canary"}, "Bearer canary"),
+        ({"username": "shop", "password": "canary:ü"}, "Basic c2hvcDpjYW5hcnk6w7w="),
+        ({"headers": {"Authorization": "Key canary"}}, "Key canary"),
+    ],
+)
+async def test_a_connection_shows_its_access_data_in_each_usual_way(
+    services: Any, settings: dict[str, Any], sent: str
+) -> None:
+    services.connections["http"]["erp"] = {"base_url": "https://erp.example.com", **settings}
+    await call(request(), services)
+    assert services.sent[0].headers["authorization"] == sent
+    hidden = list(Http().secrets({"base_url": "https://erp.example.com", **settings}))
+    assert sent in hidden
+
+
+async def test_a_signed_call_is_verified_by_the_librarys_own_verifier(
+    services: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moment = datetime.now(UTC)  # the verifier looks at the clock itself
+    monkeypatch.setattr(services, "now", lambda: moment, raising=False)
+    await call(request(connection="signed", json={"note": "Malmö", "total": Decimal("10.63")}), services)
+    (sent,) = services.sent
+    verifier = Webhook("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+    assert verifier.verify(sent.content, dict(sent.headers)) == {"note": "Malmö", "total": 10.63}
+    with pytest.raises(WebhookVerificationError):
+        verifier.verify(sent.content.replace(b"10.63", b"99.99"), dict(sent.headers))
+
+
+async def test_a_connection_is_tried_at_its_base_address_with_its_access_data(services: Any) -> None:
+    services.answer = HttpAnswer(404, {}, b"")
+    assert await Http().try_connection("erp", services) == "its base address answers (404)"
+    (sent,) = services.sent
+    assert (sent.method, sent.url) == ("GET", "https://erp.example.com/api/")
+    assert sent.headers["authorization"] == "Bearer canary"
+    for status, kind in ((401, "setup"), (503, "temporary")):
+        services.answer = HttpAnswer(status, {}, b"")
+        with pytest.raises(DeliveryError) as caught:
+            await Http().try_connection("erp", services)
+        assert caught.value.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("name", "told", "hint"),
+    [
+        ("erpp", "Nearest: erp", "connection: erp"),
+        ("warehouse", "There are erp. Connections stand in shopbell.yaml under `connections`, `http`", ""),
+    ],
+)
+def test_an_unknown_connection_gets_the_line_that_was_probably_meant(
+    write: Any, name: str, told: str, hint: str
+) -> None:
+    (problem,) = write("http", f"post: /x\nconnection: {name}\n", KNOWN).problems
+    assert problem.message == f'no HTTP connection is called "{name}". {told}'
+    assert problem.hint == hint

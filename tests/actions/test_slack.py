@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -254,7 +255,7 @@ def test_without_a_channel_it_goes_to_the_default_connection(render: Any) -> Non
 def test_a_channel_that_nobody_knows_is_told_with_the_nearest_one(write: Any) -> None:
     (problem,) = write("slack", "channel: big-ordres\ntext: hi\n", KNOWN).problems
     assert problem.line == 1
-    assert 'no Slack connection is called "big-ordres"' in problem.message
+    assert 'no Slack connection or channel rule covers "big-ordres"' in problem.message
     assert problem.hint == "channel: big-orders"
 
 
@@ -361,3 +362,148 @@ async def test_only_ok_is_success_and_a_refusal_says_what_to_do(
     assert caught.value.status == str(status)
     assert caught.value.retry_after == 7
     assert "canary" not in str(caught.value)
+
+
+# threads
+
+ASKING = "channel: refunds\ntext: hi\nthread per: order.number\n"
+
+
+def posted(ts: str) -> HttpAnswer:
+    return HttpAnswer(200, {}, f'{{"ok":true,"channel":"C1","ts":"{ts}","message":{{"ts":"9.9"}}}}'.encode())
+
+
+def refused(word: str) -> HttpAnswer:
+    return HttpAnswer(200, {}, f'{{"ok":false,"error":"{word}"}}'.encode())
+
+
+def threads(services: Any) -> list[str | None]:
+    """The message that each one sent answers, None for those that answer none."""
+    return [sent.json.get("thread_ts") for sent in services.sent]
+
+
+async def test_messages_about_one_order_stand_in_one_thread_whichever_rule_wrote_them(
+    render: Any, make_order: Any, services: Any
+) -> None:
+    services.answers = [posted("1.1"), posted("2.2"), posted("3.3"), posted("4.4")]
+    for number, text in (("R1", "hi"), ("R1", "again"), ("R2", "hi"), ("R1", "hi")):
+        rule = ASKING.replace("hi", text)
+        (one,) = render("slack", rule, make_order(number=number), WITH_TOKEN)
+        await post(one.request, services)
+    assert threads(services) == [None, "1.1", None, "1.1"]
+
+
+async def test_two_messages_at_the_same_moment_start_one_thread(render: Any, services: Any) -> None:
+    (one,) = render("slack", ASKING, destinations=WITH_TOKEN)
+    services.answers = [posted("1.1"), posted("2.2"), posted("3.3")]
+    await asyncio.gather(*(post(one.request, services) for _ in range(3)))
+    assert threads(services) == [None, "1.1", "1.1"]
+
+
+async def test_another_channel_has_a_thread_of_its_own(render: Any, services: Any) -> None:
+    services.answers = [posted("1.1"), posted("2.2")]
+    for channel in ("refunds", "ops"):
+        (one,) = render("slack", ASKING.replace("refunds", channel), destinations=WITH_TOKEN)
+        await post(one.request, services)
+    assert threads(services) == [None, None]
+
+
+async def test_a_thread_whose_start_was_deleted_is_started_anew(render: Any, services: Any) -> None:
+    (one,) = render("slack", ASKING, destinations=WITH_TOKEN)
+    services.answers = [posted("1.1"), refused("thread_not_found"), posted("5.5"), posted("6.6")]
+    for _ in range(3):
+        await post(one.request, services)
+    assert threads(services) == [None, "1.1", None, "5.5"]
+
+
+async def test_a_refused_start_starts_nothing_and_a_refused_answer_is_told(
+    render: Any, services: Any
+) -> None:
+    (one,) = render("slack", ASKING, destinations=WITH_TOKEN)
+    services.answers = [refused("not_in_channel"), posted("1.1"), refused("ratelimited"), posted("2.2")]
+    for expected in ("not in channel #refunds", None, "busy", None):
+        if expected is None:
+            await post(one.request, services)
+            continue
+        with pytest.raises(DeliveryError, match=expected):
+            await post(one.request, services)
+    assert threads(services) == [None, None, "1.1", "1.1"]
+
+
+async def test_an_order_without_a_number_has_no_thread_and_the_message_says_so(
+    render: Any, make_order: Any, services: Any
+) -> None:
+    (one,) = render("slack", ASKING, make_order(number=None), WITH_TOKEN)
+    assert "thread" not in one.request
+    assert one.request["text"].endswith("one value could not be filled in: order.number")
+
+
+def test_a_thread_through_a_webhook_is_told_at_check_time(write: Any) -> None:
+    (problem,) = write("slack", ASKING.replace("refunds", "big-orders"), KNOWN).problems
+    assert (problem.severity, problem.line) == ("error", 3)
+    assert "a thread needs a connection with a token" in problem.message
+    assert write("slack", ASKING.replace("refunds", "ops"), KNOWN).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("order.line_items[*].sku", "takes one field"),
+        ("order.", "thread per: "),
+        ("[a]", "takes one field of the event"),
+    ],
+)
+def test_a_thread_is_kept_by_one_field(write: Any, written: str, told: str) -> None:
+    (message,) = write("slack", f"text: hi\nthread per: {written}\n").messages
+    assert told in message
+
+
+# trying a connection
+
+
+async def test_a_token_is_tried_without_a_message(services: Any) -> None:
+    told = b'{"ok":true,"team":"Corner shop","user":"bell"}'
+    services.answer = HttpAnswer(200, {"x-oauth-scopes": "chat:write,users:read"}, told)
+    assert "bell in Corner shop" in await Slack().try_connection("default", services)
+    assert [sent.url for sent in services.sent] == ["https://slack.com/api/auth.test"]
+    services.answer = HttpAnswer(200, {"x-oauth-scopes": "users:read"}, told)
+    with pytest.raises(DeliveryError, match="scope chat:write"):
+        await Slack().try_connection("default", services)
+    services.answer = refused("invalid_auth")
+    with pytest.raises(DeliveryError, match="no longer accepts the token") as caught:
+        await Slack().try_connection("default", services)
+    assert caught.value.kind == "setup"
+
+
+@pytest.mark.parametrize("word", [b"no_text", b"invalid_payload"])
+async def test_a_webhook_is_tried_with_a_message_that_slack_refuses(services: Any, word: bytes) -> None:
+    services.answer = HttpAnswer(400, {}, word)
+    assert "Nothing was posted" in await Slack().try_connection("hook", services)
+    assert "text" not in services.sent[0].json
+    services.answer = HttpAnswer(404, {}, b"no_service")
+    with pytest.raises(DeliveryError, match="no longer exists"):
+        await Slack().try_connection("hook", services)
+
+
+# what Slack takes of buttons and remarks
+
+
+def test_buttons_and_remarks_beyond_the_limit_are_cut_where_one_sees_it() -> None:
+    button = {"type": "button", "text": {"type": "plain_text", "text": "B" * 100}}
+    remark = {"type": "mrkdwn", "text": "x"}
+    made = fit_blocks(
+        [{"type": "actions", "elements": [button] * 27}, {"type": "context", "elements": [remark] * 12}]
+    )
+    buttons, left_out, remarks = made
+    assert len(buttons["elements"]) == 25
+    assert units(buttons["elements"][0]["text"]["text"]) == 75
+    assert left_out["elements"] == [{"type": "mrkdwn", "text": "…and 2 more"}]
+    assert len(remarks["elements"]) == 10
+    assert remarks["elements"][-1]["text"] == "…and 3 more"
+
+
+def test_with_a_token_a_near_name_is_probably_a_slip(write: Any) -> None:
+    known = Destinations({"slack": {"default": {"token": True}, "big-orders": {"webhook": True}}}, known=True)
+    (problem,) = write("slack", "channel: big-ordres\ntext: hi\n", known).problems
+    assert (problem.severity, problem.hint) == ("warning", "channel: big-orders")
+    assert write("slack", "channel: refunds\ntext: hi\n", known).problems == ()

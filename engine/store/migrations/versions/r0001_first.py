@@ -212,3 +212,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("subject", name="pk_subject"),
         sqlite_with_rowid=False,
     )
+    op.create_table(
+        "note",
+        sa.Column("name", sa.LargeBinary(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("kept_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_note"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_note_kept_at", "note", ["kept_at"])
