@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -16,14 +16,23 @@ import uvicorn
 
 @dataclass
 class Receiver:
-    """Somebody who listens on loopback: keeps what came, answers with the codes in turn, the last one for ever."""
+    """Somebody who listens on loopback: keeps what came, answers with the codes in turn, the last one for ever.
+
+    `late` are seconds until the answer, `kinds` the method and content type of each request.
+    """
 
     codes: list[int]
     url: str = ""
-    answer: bytes = b""
+    answer: bytes | Callable[[], bytes] = b""
     headers: dict[str, str] = field(default_factory=dict)
+    late: float = 0.0
     bodies: list[bytes] = field(default_factory=list)
+    kinds: list[tuple[str, str]] = field(default_factory=list)
     enough: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
+
+    def said(self) -> bytes:
+        """What the next answer says."""
+        return self.answer if isinstance(self.answer, bytes) else self.answer()
 
     def wait_for(self, requests: int) -> None:
         """Wait until so many more requests came."""
@@ -32,18 +41,33 @@ class Receiver:
 
 
 @contextmanager
-def _receiver(*codes: int, answer: bytes = b"", headers: dict[str, str] | None = None) -> Iterator[Receiver]:
-    receiver = Receiver(list(codes), answer=answer, headers=headers or {})
+def _receiver(
+    *codes: int,
+    answer: bytes | Callable[[], bytes] = b"",
+    headers: dict[str, str] | None = None,
+    late: float = 0.0,
+) -> Iterator[Receiver]:
+    receiver = Receiver(list(codes), answer=answer, headers=headers or {}, late=late)
+
+    ended = threading.Event()
 
     class Handler(BaseHTTPRequestHandler):
         def answer_with_the_next_code(self) -> None:
             receiver.bodies.append(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
-            self.send_response(receiver.codes.pop(0) if len(receiver.codes) > 1 else receiver.codes[0])
-            for name, value in {"Content-Length": str(len(receiver.answer)), **receiver.headers}.items():
+            receiver.kinds.append((self.command, self.headers.get("Content-Type", "")))
+            code = receiver.codes.pop(0) if len(receiver.codes) > 1 else receiver.codes[0]
+            answer = b"" if code in (204, 304) else receiver.said()
+            ended.wait(receiver.late)
+            with suppress(ConnectionError):
+                self.answer(code, answer)
+            receiver.enough.release()
+
+        def answer(self, code: int, answer: bytes) -> None:
+            self.send_response(code)
+            for name, value in {"Content-Length": str(len(answer)), **receiver.headers}.items():
                 self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(receiver.answer)
-            receiver.enough.release()
+            self.wfile.write(answer)
 
         do_GET = do_POST = do_PATCH = do_DELETE = answer_with_the_next_code
 
@@ -57,6 +81,7 @@ def _receiver(*codes: int, answer: bytes = b"", headers: dict[str, str] | None =
         try:
             yield receiver
         finally:
+            ended.set()
             server.shutdown()
             thread.join()
 
@@ -80,7 +105,7 @@ def receiver() -> Callable[..., AbstractContextManager[Receiver]]:
     return _receiver
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def served() -> Callable[[Any], AbstractContextManager[str]]:
     return _served
 
