@@ -233,6 +233,34 @@ def quarantine_show(number: str, as_json: bool, config: Path | None) -> None:
     click.echo(visible(one.body[:2000].decode("utf-8", "backslashreplace")))
 
 
+@quarantine.command("retry")
+@click.argument("numbers", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="All that is in quarantine, oldest first.")
+@config_option
+def quarantine_retry(numbers: tuple[str, ...], everything: bool, config: Path | None) -> None:
+    """Read bodies again, after an upgrade say: what can be read now becomes an event and leaves the quarantine."""
+    from engine.runtime.control import Reread
+
+    if bool(numbers) == everything:
+        wrong_use("say which bodies: their numbers, as `shopbell quarantine list` shows them, or --all")
+    settings = settings_of(config)
+    wanted = read_record(settings, _all_quarantined) if everything else list(numbers)
+    if not wanted:
+        click.echo("nothing is in quarantine")
+        return
+    _order(settings, [Reread(number) for number in wanted], "was read")
+
+
+def _all_quarantined(record: Reader) -> list[str]:
+    """The numbers of all bodies in quarantine, in the order they came."""
+    page = record.quarantined(limit=1000)
+    numbers = [one.id for one in page.items]
+    while page.next is not None:
+        page = record.quarantined(limit=1000, after=page.next)
+        numbers += [one.id for one in page.items]
+    return numbers[::-1]
+
+
 def _order(settings: Settings, orders: Sequence[Order], done: str) -> None:
     """Have the running service carry out orders, or do it here where none runs; one that fails stops no other."""
     import asyncio
@@ -240,8 +268,8 @@ def _order(settings: Settings, orders: Sequence[Order], done: str) -> None:
     answers = asyncio.run(_given(settings, orders))
     for order, answer in zip(orders, answers, strict=True):
         mark = click.style("✗", fg="red") if answer.error else click.style("✓", fg="green")
-        number = getattr(order, "delivery", None) or getattr(order, "event", "")
-        click.echo(f"{mark} {number} {answer.error or done}")
+        number = next(getattr(order, name) for name in ("delivery", "event", "body") if hasattr(order, name))
+        click.echo(f"{mark} {number} {answer.error or answer.done or done}")
     sys.exit(1 if any(answer.error for answer in answers) else 0)
 
 
@@ -263,8 +291,8 @@ async def _given(settings: Settings, orders: Sequence[Order]) -> list[Answer]:
         async with await Store.open(settings.database) as store:
             for order in orders:
                 try:
-                    await carry_out(order, store, system_clock)
-                    answers.append(Answer())
+                    done = await carry_out(order, store, system_clock, settings.keep_repeats)
+                    answers.append(Answer(done=done))
                 except StoreError as reason:
                     answers.append(Answer(str(reason)))
     except AnotherProcess as reason:

@@ -9,11 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
 
+from engine import sources
 from engine.runtime.clock import Clock
+from engine.runtime.rereading import reread
 from engine.store.store import Store, StoreError
 
 log = logging.getLogger("shopbell.control")
@@ -49,11 +52,21 @@ class Replay(msgspec.Struct, frozen=True, tag="replay"):
     resend: bool = False
 
 
-Order = Retry | Cancel | Replay
+class Reread(msgspec.Struct, frozen=True, tag="reread"):
+    """Read a body in quarantine again, with what this version can."""
+
+    body: str
 
 
-async def carry_out(order: Order, store: Store, clock: Clock) -> None:
-    """Do what was ordered. Raises `StoreError` with the reason when it cannot be done."""
+Order = Retry | Cancel | Replay | Reread
+
+
+async def carry_out(order: Order, store: Store, clock: Clock, window: timedelta | None = None) -> str:
+    """Do what was ordered; what became of it, where there is something to say.
+
+    `window` is how long a repeat may come after, by the settings. Raises `StoreError` with the reason when it cannot
+    be done.
+    """
     match order:
         case Retry():
             await store.retry(order.delivery, clock())
@@ -61,12 +74,16 @@ async def carry_out(order: Order, store: Store, clock: Clock) -> None:
             await store.cancel(order.delivery, clock(), order.reason)
         case Replay():
             await store.replay(order.event, resend=order.resend)
+        case Reread():
+            return await reread(store, order.body, sources.found(), window)
+    return ""
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What became of an order: empty when it was carried out, else why not."""
+    """What became of an order: `error` says why it was not carried out, `done` what is worth saying if it was."""
 
     error: str = ""
+    done: str = ""
 
 
 _orders: msgspec.json.Decoder[Order] = msgspec.json.Decoder(Order)
@@ -81,8 +98,9 @@ def socket_beside(database: Path) -> Path:
 class Control:
     """The service's end: listens, and carries out what it is told."""
 
-    def __init__(self, store: Store, clock: Clock, path: Path) -> None:
+    def __init__(self, store: Store, clock: Clock, path: Path, window: timedelta | None = None) -> None:
         self._store = store
+        self._window = window
         self._clock = clock
         self._path = path
         self._server: asyncio.Server | None = None
@@ -121,12 +139,12 @@ class Control:
 
     async def _obey(self, line: bytes) -> Answer:
         try:
-            await carry_out(_orders.decode(line), self._store, self._clock)
+            done = await carry_out(_orders.decode(line), self._store, self._clock, self._window)
         except msgspec.DecodeError:
             return Answer("the service does not know this order; it may be of another version")
         except StoreError as reason:
             return Answer(str(reason))
-        return Answer()
+        return Answer(done=done)
 
 
 async def give(order: Order, database: Path) -> Answer:

@@ -141,7 +141,9 @@ class Receiver:
             if label.encoding:
                 body = self._unpacked(body, label.encoding)
             reading = self._read(body, label)
-            appended = await self._store.append(self._arrival(reading, body, label), received_at)
+            appended = await self._store.append(
+                arrival_of(self.name, reading, body, label.kept, self._window), received_at
+            )
         except Refused as refusal:
             await self._refuse(send, refusal, label, received_at)
         except StoreUnavailable as reason:
@@ -213,22 +215,6 @@ class Receiver:
         except Unreadable as reason:
             raise Refused(400, _kind(reason), str(reason), body) from None
 
-    def _arrival(self, reading: Reading, body: bytes, label: Label) -> Arrival:
-        return Arrival(
-            source=self.name,
-            type=reading.type,
-            subject=reading.subject,
-            body=body,
-            identity=reading.identity,
-            window=reading.window if reading.superseded else self._window or reading.window,
-            superseded=reading.superseded,
-            updated_at=reading.updated_at,
-            aliases=reading.aliases,
-            known=reading.known,
-            note=reading.note,
-            headers=label.kept,
-        )
-
     async def _refuse(self, send: Send, refusal: Refused, label: Label, received_at: datetime) -> None:
         """Keep what cannot be taken where a person finds it, and say why."""
         reason = str(refusal)
@@ -293,6 +279,26 @@ class Intake:
                     await receiver.answer(scope, receive, send, given.strip(b"/"))
                     return
         await self._app(scope, receive, send)
+
+
+def arrival_of(
+    source: str, reading: Reading, body: bytes, headers: Mapping[str, str], window: timedelta | None
+) -> Arrival:
+    """A body that was read, ready to be kept. `window` is the settings' for repeats, None where they say none."""
+    return Arrival(
+        source=source,
+        type=reading.type,
+        subject=reading.subject,
+        body=body,
+        identity=reading.identity,
+        window=reading.window if reading.superseded else window or reading.window,
+        superseded=reading.superseded,
+        updated_at=reading.updated_at,
+        aliases=reading.aliases,
+        known=reading.known,
+        note=reading.note,
+        headers=headers,
+    )
 
 
 _KEPT = tuple(name.encode() for name in KEPT_HEADERS)
