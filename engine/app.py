@@ -221,7 +221,9 @@ class Service:
 
     async def _metrics(self, _: Request) -> Response:
         try:
-            self.metrics.waiting(await self.store.counts(), self._clock())
+            self.metrics.waiting(
+                await self.store.counts(), self._clock(), await self.store.pacing.outages()
+            )
         except StoreUnavailable as reason:
             log.error("what waits cannot be counted: %s", reason)  # the other figures are worth showing
         return PlainTextResponse(self.metrics.text(), media_type=CONTENT_TYPE)

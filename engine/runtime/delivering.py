@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping
+from datetime import timedelta
 from random import Random
 from time import perf_counter
 
 from engine.actions.base import Action, DeliveryError, Receipt, Services
+from engine.language.words import plural
 from engine.model import Delivery, DeliveryState
 from engine.runtime.clock import Clock, Wait
-from engine.runtime.lanes import Lanes
+from engine.runtime.lanes import FAILURES, LANE, Lanes
 from engine.runtime.metrics import Metrics
 from engine.runtime.persist import faultless, insist
 from engine.runtime.retry import Policy, decide
+from engine.store.pacing import REST, Paces, unpaced, whole
 from engine.store.store import Finished, Store
 
 log = logging.getLogger("shopbell.worker")
@@ -24,6 +27,17 @@ SLOTS = 256
 
 IDLE = 1.0
 """Seconds after which due deliveries are looked for though nobody told of any."""
+
+SHORTEST_NAP = 0.005
+"""Seconds that are slept at least when nothing could be started."""
+
+TO_ALL = frozenset({"429", "503"})
+"""Answers whose wish for a pause is meant for all calls of the connection, not for the one."""
+
+LONGEST_PAUSE = timedelta(hours=1)
+"""How long a connection rests at most because the other side asks for it."""
+
+BROKEN = "%s failed %d times in a row; until it works again it is tried every %d seconds, and what is due for it waits: %s"
 
 LONGEST_TRY = 360.0
 """Seconds after which a try is given up, should its action not keep to its own limit."""
@@ -41,6 +55,7 @@ class Delivering:
         metrics: Metrics,
         random: Random,
         wait: Wait = asyncio.sleep,
+        paces: Paces = unpaced,
     ) -> None:
         self._store = store
         self._actions = actions
@@ -49,6 +64,7 @@ class Delivering:
         self._metrics = metrics
         self._random = random
         self._wait = wait
+        self._paces = paces
         self._lanes = Lanes()
         self._under_way: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
@@ -94,15 +110,17 @@ class Delivering:
         free = SLOTS - len(self._under_way)
         if free <= 0:
             return False
-        now = self._clock()
-        full, room = self._lanes.full(now), self._lanes.room(now)
-        claimed = await insist(lambda: self._store.claim(free, now, full, each=room), self._wait)
+        claimed = await insist(lambda: self._claim(free), self._wait)
         for delivery in claimed:
             self._lanes.began(delivery.connection)
             task = asyncio.create_task(self._deliver(delivery))
             self._under_way.add(task)
             task.add_done_callback(self._end)
         return bool(claimed)
+
+    async def _claim(self, free: int) -> list[Delivery]:
+        room = self._lanes.room()
+        return await self._store.claim(free, self._clock(), each=LANE, room=room, paces=self._paces)
 
     def _end(self, task: asyncio.Task[None]) -> None:
         self._under_way.discard(task)
@@ -111,25 +129,55 @@ class Delivering:
             log.error("a delivery could not be noted", exc_info=error)
 
     async def _idle(self) -> None:
-        """Sleep until something is due, comes in, or ends."""
+        """Sleep until something is due, comes in, or ends, or a connection may be used again."""
         self._ended.clear()
-        due = asyncio.create_task(self._store.due_deliveries(timeout=IDLE))
+        due = asyncio.create_task(self._store.due_deliveries(timeout=self._nap()))
         ended = asyncio.create_task(self._ended.wait())
         _, rest = await asyncio.wait((due, ended), return_when=asyncio.FIRST_COMPLETED)
         for task in rest:
             task.cancel()
+
+    def _nap(self) -> float:
+        again = self._store.pacing.room_again
+        if again is None:
+            return IDLE
+        return min(IDLE, max(SHORTEST_NAP, (again - self._clock()).total_seconds()))
 
     async def _deliver(self, delivery: Delivery) -> None:
         """One try of one delivery, recorded however it ends."""
         began = perf_counter()
         try:
             outcome = await self._outcome(delivery)
-        except BaseException:
-            self._lanes.dropped(delivery.connection)
-            raise
+            await self._learn(delivery.connection, outcome)
+        finally:
+            self._lanes.ended(delivery.connection)
         took = int((perf_counter() - began) * 1000)
         finished = self._finished(delivery, outcome, took)
         await insist(lambda: self._store.finish([finished]), self._wait)
+
+    async def _learn(self, connection: str, outcome: Receipt | DeliveryError) -> None:
+        """What an outcome says of its connection: that it works, that it does not, that it wants a pause."""
+        if isinstance(outcome, Receipt) or outcome.kind == "permanent":
+            self._lanes.answered(connection)
+            if whole(connection) in self._store.pacing.failing:
+                await insist(lambda: self._mended(connection), self._wait)
+            return
+        if self._lanes.failed(connection) and whole(connection) not in self._store.pacing.failing:
+            await insist(lambda: self._broken(connection, str(outcome)), self._wait)
+        if outcome.retry_after is not None and outcome.status in TO_ALL:
+            until = self._clock() + min(timedelta(seconds=outcome.retry_after), LONGEST_PAUSE)
+            await insist(lambda: self._store.pacing.pause(connection, until), self._wait)
+
+    async def _broken(self, connection: str, reason: str) -> None:
+        """The one notice of an outage: whoever notes it first in the record gives it."""
+        if await self._store.pacing.breaks(connection, reason, self._clock()):
+            log.error(BROKEN, whole(connection), FAILURES, REST.seconds, reason)
+            self._metrics.connection_broke(whole(connection))
+
+    async def _mended(self, connection: str) -> None:
+        since = await self._store.pacing.mends(connection)
+        if since is not None:
+            log.warning("%s works again, after %s", whole(connection), _about(self._clock() - since))
 
     async def _outcome(self, delivery: Delivery) -> Receipt | DeliveryError:
         try:
@@ -155,12 +203,10 @@ class Delivering:
 
     def _finished(self, delivery: Delivery, outcome: Receipt | DeliveryError, took: int) -> Finished:
         if isinstance(outcome, Receipt):
-            self._lanes.worked(delivery.connection)
             self._metrics.delivered(delivery.kind, "done")
             return Finished(delivery.id, delivery.attempts, "done", outcome.status, outcome.detail, took)
         now = self._clock()
-        quiet = self._lanes.broken(delivery.connection)
-        self._lanes.failed(delivery.connection, outcome, now)
+        quiet = whole(delivery.connection) in self._store.pacing.failing
         then = decide(outcome, delivery.attempts, self._policy(delivery), now, self._random.random())
         self._metrics.delivered(delivery.kind, then.state.value)
         level = logging.DEBUG if quiet and then.due_at else logging.WARNING
@@ -182,3 +228,9 @@ class Delivering:
         action = self._actions.get(delivery.kind)
         usual = action.on_unsure if action else "ask"
         return Policy.of(delivery.request.get("retry"), delivery.request.get("on_unsure", usual))
+
+
+def _about(length: timedelta) -> str:
+    """A length of time, to the minute where it is long."""
+    seconds = int(length.total_seconds())
+    return plural(seconds, "second") if seconds < 120 else plural(seconds // 60, "minute")

@@ -1,105 +1,51 @@
-"""Lanes: how much is under way to each connection, and which connections rest because they do not work.
+"""Lanes: how much is under way to each connection, and which connections have failed so often that they break.
 
-A destination that hangs takes no more than its lane, and one that fails again and again is left alone for a moment,
-so that others are not delayed and what waits for it keeps its tries.
+A destination that hangs takes no more than its lane, so that others are not delayed. What is paced by itself within a
+connection (`slack/default#refunds`) shares its lane.
 """
 
 from __future__ import annotations
 
-import logging
-from collections import defaultdict
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections import Counter
+from collections.abc import Mapping
 
-from engine.actions.base import DeliveryError
-
-log = logging.getLogger("shopbell.worker")
+from engine.store.pacing import whole
 
 LANE = 8
 """Deliveries under way to one connection at a time: as many can be doubled when the process is killed."""
 
 FAILURES = 5
-"""Failures in a row after which a connection rests."""
-
-REST = timedelta(seconds=10)
-"""How long it rests; then one delivery at a time tries whether it works again."""
-
-TO_ALL = frozenset({"429", "503"})
-"""Answers whose wish for a pause is meant for all calls, not for the one."""
-
-BROKEN = "%s failed %d times in a row; until it works again it is tried every %d seconds, and what is due for it waits: %s"
-
-LONGEST_REST = timedelta(hours=1)
-"""How long a connection rests at most because the other side asks for it."""
-
-
-@dataclass(slots=True)
-class _Lane:
-    under_way: int = 0
-    failures: int = 0
-    rests_until: datetime | None = None
-
-    @property
-    def broken(self) -> bool:
-        return self.failures >= FAILURES
-
-    def rest(self, until: datetime) -> None:
-        self.rests_until = max(until, self.rests_until or until)
-
-    def room(self, now: datetime) -> int:
-        if self.rests_until is not None and now < self.rests_until:
-            return 0
-        return (1 if self.broken else LANE) - self.under_way
+"""Failures in a row after which a connection counts as broken."""
 
 
 class Lanes:
-    """The lane of each connection."""
+    """The lane of each connection, in one process."""
 
     def __init__(self) -> None:
-        self._lanes: defaultdict[str, _Lane] = defaultdict(_Lane)
+        self._under_way: Counter[str] = Counter()
+        self._failures: Counter[str] = Counter()
 
-    def full(self, now: datetime) -> frozenset[str]:
-        """The connections that take nothing more at this moment."""
-        return frozenset(name for name, lane in self._lanes.items() if lane.room(now) <= 0)
-
-    def room(self, now: datetime) -> int:
-        """How many more each of the others takes."""
-        return min((room for lane in self._lanes.values() if (room := lane.room(now)) > 0), default=LANE)
-
-    def broken(self, connection: str) -> bool:
-        """Whether a connection has failed so often that it rests between tries."""
-        return connection in self._lanes and self._lanes[connection].broken
+    def room(self) -> Mapping[str, int]:
+        """How many more each connection takes that something is under way to; the others take `LANE`."""
+        return {name: LANE - many for name, many in self._under_way.items()}
 
     def began(self, connection: str) -> None:
         """A delivery is under way."""
-        self._lanes[connection].under_way += 1
+        self._under_way[whole(connection)] += 1
 
-    def dropped(self, connection: str) -> None:
-        """A delivery is no longer under way, and nobody knows how it went."""
-        self._lanes[connection].under_way -= 1
+    def ended(self, connection: str) -> None:
+        """A delivery is no longer under way."""
+        about = whole(connection)
+        self._under_way[about] -= 1
+        if not self._under_way[about]:
+            del self._under_way[about]
 
-    def worked(self, connection: str) -> None:
-        """A delivery has been answered."""
-        lane = self._lanes[connection]
-        lane.under_way -= 1
-        if lane.broken:
-            log.warning("%s works again", connection)
-            lane.rests_until = None
-        lane.failures = 0
-        if not lane.under_way and lane.rests_until is None:
-            del self._lanes[connection]
+    def answered(self, connection: str) -> None:
+        """The other side took a delivery, or refused it for good: it works."""
+        self._failures.pop(whole(connection), None)
 
-    def failed(self, connection: str, error: DeliveryError, now: datetime) -> None:
-        """A delivery has not arrived. A connection that refuses it for good works all the same."""
-        if error.kind == "permanent":
-            self.worked(connection)
-            return
-        lane = self._lanes[connection]
-        lane.under_way -= 1
-        lane.failures += 1
-        if lane.failures == FAILURES:
-            log.error(BROKEN, connection, FAILURES, REST.seconds, error)
-        if lane.broken:
-            lane.rest(now + REST)
-        if error.retry_after is not None and error.status in TO_ALL:
-            lane.rest(now + min(timedelta(seconds=error.retry_after), LONGEST_REST))
+    def failed(self, connection: str) -> bool:
+        """A delivery has not arrived; whether that was one too many in a row."""
+        about = whole(connection)
+        self._failures[about] += 1
+        return self._failures[about] >= FAILURES

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import accumulate
 
@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from engine.store.pacing import Outage
 from engine.store.values import Counts as Waiting
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -40,6 +41,8 @@ class Metrics:
         self._outcomes: Counts = Counter()
         self._delivered: Counts = Counter()
         self._set_aside: Counts = Counter({(): 0})
+        self._outages: Counts = Counter()
+        self._failing: Sequence[Outage] = ()
         self._rule_files_broken = 0
         self._waiting: tuple[Waiting, datetime] | None = None
         self._answers = [0] * (len(BOUNDS) + 1)
@@ -76,13 +79,18 @@ class Metrics:
         """A try of a delivery (`slack`) ended, and the delivery came to this state."""
         self._delivered[kind, state] += 1
 
+    def connection_broke(self, connection: str) -> None:
+        """A connection failed so often that it is tried seldom until it works again."""
+        self._outages[(connection,)] += 1
+
     def rule_files_broken(self, count: int) -> None:
         """So many rule files have a fault that keeps them, or their newest version, from running."""
         self._rule_files_broken = count
 
-    def waiting(self, counts: Waiting, now: datetime) -> None:
-        """What the record says is waiting at this moment, to be shown with the rest."""
+    def waiting(self, counts: Waiting, now: datetime, failing: Sequence[Outage] = ()) -> None:
+        """What the record says is waiting at this moment, and which connections fail, to be shown with the rest."""
         self._waiting = (counts, now)
+        self._failing = failing
 
     def text(self) -> bytes:
         """Everything counted so far, in Prometheus' text format."""
@@ -108,11 +116,15 @@ class Metrics:
         yield _counter(
             "delivery_tries", "Tries of deliveries by what came of them.", ("kind", "state"), self._delivered
         )
+        yield _counter(
+            "connection_outages", "Times a connection began to fail.", ("connection",), self._outages
+        )
         help = "Rule files with a fault that keeps them from running."
         yield GaugeMetricFamily("shopbell_rule_files_broken", help, self._rule_files_broken)
         yield self._answer_times()
         if self._waiting is not None:
             yield from _standing(*self._waiting)
+            yield _seconds_failing(self._failing, self._waiting[1])
 
     def _answer_times(self) -> Metric:
         sums = accumulate(self._answers)
@@ -137,6 +149,14 @@ def _standing(waiting: Waiting, now: datetime) -> Iterator[Metric]:
     for (state, connection), count in waiting.deliveries.items():
         family.add_metric((state, connection), count)
     yield family
+
+
+def _seconds_failing(outages: Sequence[Outage], now: datetime) -> Metric:
+    help = "How long a connection that fails has been failing."
+    family = GaugeMetricFamily("shopbell_connection_failing_seconds", help, labels=("connection",))
+    for outage in outages:
+        family.add_metric((outage.connection,), _age(outage.since, now))
+    return family
 
 
 def _gauge(name: str, help: str, value: float) -> Metric:

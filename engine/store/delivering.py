@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from decimal import Decimal
+from itertools import zip_longest
 from typing import Any
 
 import msgspec
 from sqlalchemy import Select, and_, bindparam, exists, func, insert, null, or_, select, tuple_, update
 
 from engine.model import Delivery, DeliveryState
+from engine.store.pacing import Claiming, Limits, Paces, Rooms, whole
 from engine.store.sql import Listed, Runner, Statement, number, word, words
 from engine.store.tables import attempt, delivery, event, request
 from engine.store.text import clean, maybe_micros, moment
@@ -19,29 +21,56 @@ from engine.store.values import Finished, NotFound, NotPossible
 UNSURE = 3
 """How often the process may end with a delivery under way before it is not tried again."""
 
+FRESH = 4_000_000
+"""Microseconds for which a delivery that was never tried is new, and passes by what has been due for longer."""
+
 _request = msgspec.json.Decoder(float_hook=Decimal).decode
 
 
 def claim(
-    runner: Runner, limit: int, each: int, now: int, exclude: Collection[str], owner: str
+    runner: Runner, limit: int, now: int, rooms: Rooms, owner: str, limits: Limits, paces: Paces
 ) -> list[Delivery]:
-    """Take deliveries that are due, oldest first, and note the try of each before it is made.
+    """Take deliveries that are due, and note the try of each before it is made.
 
-    None goes to a connection in `exclude`, at most `each` to one. An ordered one is not due while an earlier one of
-    its order is on its way, or an earlier event of it waits to be judged.
+    No connection gets more than its room, or more than its pace and its pauses leave it. Each takes its oldest first;
+    where more is due than it has room for, half of its places go to what is new. An ordered one
+    is not due while an earlier one of its order is on its way, or an earlier event of it waits to be judged.
     """
-    due = [
-        row
-        for connection in connections(runner)
-        if connection not in exclude
-        for row in runner.rows(_DUE, connection=connection, now=now, limit=min(limit, each))
-    ]
-    due.sort(key=lambda row: (row[_DUE_AT], row[0]))
-    taken = due[:limit]
+    claiming = Claiming(runner, limits, paces, now)
+    found: list[tuple[int, Any]] = []
+    for connection in connections(runner):
+        most = claiming.room(connection, min(limit, rooms.of(whole(connection))))
+        if most > 0:
+            found += enumerate(_due(runner, connection, now, most, limits))
+    taken = sorted(_within(found, limit, rooms), key=lambda row: (row[_DUE_AT], row[0]))
     if taken:
+        claiming.took(Counter(row[_CONNECTION] for row in taken))
         runner.change(_CLAIM, [row[0] for row in taken], me=owner)
         runner.many(_ATTEMPT, [(row[0], row[_ATTEMPTS] + 1, now, "running", None, "", "") for row in taken])
     return [delivery_of(row, DeliveryState.RUNNING, row[_ATTEMPTS] + 1) for row in taken]
+
+
+def _due(runner: Runner, connection: str, now: int, most: int, limits: Limits) -> list[Any]:
+    """What is due for a connection: the oldest, beside a backlog by turns with what is new."""
+    oldest = runner.rows(_DUE, connection=connection, now=now, limit=most)
+    if len(oldest) < most:
+        return oldest
+    half = (most + limits.turn(connection)) // 2
+    if not half:
+        return oldest
+    new = runner.rows(_NEW, connection=connection, now=now, since=now - FRESH, limit=half)
+    rows = {row[0]: row for pair in zip_longest(new, oldest) for row in pair if row is not None}
+    return list(rows.values())[:most]
+
+
+def _within(found: list[tuple[int, Any]], limit: int, rooms: Rooms) -> Iterator[Any]:
+    """Of what was found, with its place within its connection, what there is room for; all connections in turn."""
+    left = Counter[str]()
+    for _, row in sorted(found, key=lambda one: (one[0], one[1][_DUE_AT], one[1][0])):
+        about = whole(row[_CONNECTION])
+        if left.total() < limit and left[about] < rooms.of(about):
+            left[about] += 1
+            yield row
 
 
 def connections(runner: Runner) -> list[str]:
@@ -211,7 +240,7 @@ DELIVERY = (
 )
 """The columns a delivery is made of."""
 
-_KIND, _DUE_AT, _ATTEMPTS, _REQUEST = 4, 8, 9, 12
+_KIND, _CONNECTION, _DUE_AT, _ATTEMPTS, _REQUEST = 4, 6, 8, 9, 12
 _STOPPED = "the process ended before the answer was noted"
 _one = number(1)
 _earlier = delivery.alias("earlier")
@@ -256,6 +285,20 @@ _DUE = Statement(
         delivery.c.state == word("queued"),
         delivery.c.connection == bindparam("connection"),
         delivery.c.due_at <= bindparam("now"),
+        _in_turn(),
+    )
+    .order_by(delivery.c.due_at, delivery.c.id)
+    .limit(bindparam("limit"))
+    .offset(number(0))
+)
+_NEW = Statement(
+    with_requests()
+    .where(
+        delivery.c.state == word("queued"),
+        delivery.c.connection == bindparam("connection"),
+        delivery.c.due_at <= bindparam("now"),
+        delivery.c.due_at > bindparam("since"),
+        delivery.c.attempt == number(0),
         _in_turn(),
     )
     .order_by(delivery.c.due_at, delivery.c.id)

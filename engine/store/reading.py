@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 from functools import lru_cache, wraps
 from hashlib import sha256
@@ -14,9 +14,11 @@ import msgspec
 from sqlalchemy import Select, bindparam, func, select, tuple_
 
 from engine.model import Attempt, Delivery, DeliveryState, EventState
-from engine.store import sqlite
 from engine.store.delivering import DELIVERY, connections, delivery_of, with_requests
-from engine.store.migrations import HEAD, revision
+from engine.store.known import KEEP
+from engine.store.migrations import HEAD
+from engine.store.pacing import Outage, outages
+from engine.store.places import place_of
 from engine.store.remembering import memory_of
 from engine.store.sql import Runner, Statement, number, word, words
 from engine.store.tables import ASIDE, attempt, body, delivery, event, judgement, quarantine, rulebook
@@ -33,7 +35,6 @@ from engine.store.values import (
     Page,
     Quarantined,
     StoredEvent,
-    StoreUnavailable,
 )
 
 Method = TypeVar("Method", bound=Callable[..., Any])
@@ -49,14 +50,9 @@ def _plainly(method: Method) -> Method:
     """Errors of the database in plain words."""
 
     @wraps(method)
-    def asked(*args: Any, **named: Any) -> Any:
-        try:
-            return method(*args, **named)
-        except sqlite3.Error as error:
-            reason = sqlite.unavailable(error)
-            if reason is None:
-                raise
-            raise reason from error
+    def asked(self: Reader, *args: Any, **named: Any) -> Any:
+        with self.looking():
+            return method(self, *args, **named)
 
     return cast("Method", asked)
 
@@ -66,25 +62,19 @@ class Reader:
 
     def __init__(self, url: str) -> None:
         """Open the database at an address. Raises `StoreUnavailable` and `NewerSchema`."""
-        self._path = sqlite.path_of(url)
-        if not self._path.exists():
-            raise StoreUnavailable(
-                f"there is no database {self._path} yet; it is made when the service first starts"
-            )
-        self._connection = sqlite.open_reader(self._path)
-        self.runner = Runner(self._connection, "sqlite")
+        self._database = place_of(url, KEEP).read()
         try:
             self._check()
         except BaseException:
-            self._connection.close()
+            self._database.close()
             raise
 
     @_plainly
     def _check(self) -> None:
-        current = revision(self._connection)
+        current = self._database.revision()
         if current != HEAD:
             raise NewerSchema(
-                f"The tables of the database {self._path} are of another version of Shopbell "
+                f"The tables of the database {self._database.place} are of another version of Shopbell "
                 f"({current or 'none'}; this one reads {HEAD}). Start the service of this version once, or use that one."
             )
 
@@ -96,12 +86,34 @@ class Reader:
 
     def close(self) -> None:
         """Let go of the database."""
-        self._connection.close()
+        self._database.close()
+
+    @contextmanager
+    def looking(self) -> Iterator[Runner]:
+        """One look at the record; errors of the database in plain words. Raises `StoreUnavailable`."""
+        try:
+            with self._database.looking():
+                yield self._database.runner
+        except Exception as error:
+            reason = self._database.unavailable(error)
+            if reason is None:
+                raise
+            raise reason from error
 
     @property
-    def path(self) -> Path:
-        """The file that is read."""
-        return self._path
+    def runner(self) -> Runner:
+        """Runs statements within a look."""
+        return self._database.runner
+
+    @property
+    def path(self) -> Path | None:
+        """The file that is read, None where it is a database that others share."""
+        return Path(self._database.place) if self._database.name == "SQLite" else None
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """The database's kind and version."""
+        return self._database.name, self._database.version
 
     # events
 
@@ -220,9 +232,14 @@ class Reader:
         )
 
     @_plainly
+    def outages(self) -> list[Outage]:
+        """The connections that fail, by name, with since when and why."""
+        return outages(self.runner)
+
+    @_plainly
     def size(self) -> int:
         """Bytes of the database."""
-        return sqlite.size(self._connection)
+        return self._database.size()
 
 
 def number_of(id: str | int, kind: str) -> int:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -26,21 +25,25 @@ from typing import Self, TypeVar
 from uuid import uuid4
 
 import msgspec
-from sqlalchemy import bindparam, delete, func, insert, select
+from sqlalchemy import bindparam, delete, insert
 
 from engine.model import Delivery
 from engine.store import delivering, judging, noting, sweeping
-from engine.store.appending import Appender
-from engine.store.known import KEEP, Known
+from engine.store.known import KEEP
+from engine.store.numbering import Numbers
+from engine.store.pacing import Limits, Outage, Pace, Paces, Pacing, Rooms, unpaced
+from engine.store.people import People
+from engine.store.places import Kept, place_of
 from engine.store.reading import Reader, number_of
 from engine.store.remembering import memories
 from engine.store.sql import Runner, Statement, Upsert
-from engine.store.sqlite import SqliteDatabase, give_back_space, path_of
 from engine.store.tables import mark, quarantine
 from engine.store.text import clean, maybe_moment, micros
-from engine.store.thread import Failpoint, WriterThread
+from engine.store.thread import Appending, Failpoint, WriterThread
+from engine.store.times import Times
 from engine.store.values import (
     AnotherProcess,
+    Answered,
     Appended,
     Arrival,
     Counts,
@@ -67,6 +70,7 @@ from engine.store.values import (
 
 __all__ = [
     "AnotherProcess",
+    "Answered",
     "Appended",
     "Arrival",
     "Counts",
@@ -82,6 +86,8 @@ __all__ = [
     "NewerSchema",
     "NotFound",
     "NotPossible",
+    "Outage",
+    "Pace",
     "Page",
     "Purged",
     "Quarantined",
@@ -90,6 +96,7 @@ __all__ = [
     "StoreError",
     "StoreUnavailable",
     "StoredEvent",
+    "Wanted",
 ]
 
 Result = TypeVar("Result")
@@ -104,16 +111,20 @@ class Store:
     def __init__(self, url: str, failpoint: Failpoint, keep: int) -> None:
         self._url = url
         self._owner = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
-        self._known = Known(keep)
+        self._place = place_of(url, keep)
         self._new = asyncio.Event()
         self._due = asyncio.Event()
+        self._limits = Limits()
         self._rulebook = ""
         self._closed = False
-        self._path = path_of(url)
+        self.times = Times()
+        self._hands = self._place.hands(self._owner)
         self._writer = WriterThread(self._open_database, after=self._new.set, failpoint=failpoint)
         self._reading = ThreadPoolExecutor(1, "shopbell-reader")
         self._reader: Reader
         self._recorder: judging.Recorder
+        self._quarantines: Numbers
+        self._tidy: Callable[[Runner], None]
 
     @classmethod
     async def open(cls, url: str, *, failpoint: Failpoint = lambda name: None, keep: int = KEEP) -> Self:
@@ -133,15 +144,12 @@ class Store:
         store.wake()
         return store
 
-    def _open_database(self) -> tuple[SqliteDatabase, Appender]:
-        database = SqliteDatabase(self._path)
-        try:
-            self._known.restore(database.runner)
-            self._recorder = judging.Recorder(database.last_number("delivery"))
-            return database, Appender(self._known, database.last_number("event"))
-        except BaseException:
-            database.close()
-            raise
+    def _open_database(self) -> tuple[Kept, Appending]:
+        database, appender = self._place.open()
+        self._recorder = judging.Recorder(database.numbers("delivery"))
+        self._quarantines = database.numbers("quarantine")
+        self._tidy = database.tidy
+        return database, appender
 
     async def close(self) -> None:
         """Do what waits, then let go of the database. What is asked afterwards raises `StoreUnavailable`."""
@@ -169,7 +177,12 @@ class Store:
         """Keep an authentic body that could not be read; its number."""
         kept = msgspec.json.encode({clean(key): clean(value) for key, value in headers.items()}).decode()
         row = (clean(source), clean(reason), body, kept, micros(received_at))
-        return str(await self._writer.call(lambda runner: _quarantine(runner, row)))
+        return str(await self._writer.call(lambda runner: self._quarantine(runner, row)))
+
+    def _quarantine(self, runner: Runner, row: tuple[object, ...]) -> int:
+        [number] = self._quarantines.take(runner, 1)
+        runner.many(_QUARANTINE, [(number, *row)])
+        return number
 
     async def release(self, id: str | int) -> None:
         """Take a body out of quarantine, because it was read after all or is not wanted. Raises `NotFound`."""
@@ -191,17 +204,17 @@ class Store:
         handed out again with the next call.
         """
         start = number_of(after, "event")
-        return await self._writer.call(lambda runner: judging.take_new(runner, limit, start))
+        return await self._writer.call(lambda runner: judging.take_new(runner, limit, start, self._hands))
 
     async def set_aside(self, event: str, reason: str) -> None:
         """Judge an event no more, for a reason that people see."""
         number = number_of(event, "event")
-        await self._writer.call(lambda runner: judging.set_aside(runner, number, reason))
+        await self._writer.call(lambda runner: judging.set_aside(runner, number, reason, self._hands.owner))
 
     async def memories(self, wanted: Sequence[Wanted]) -> list[MemoryRow]:
         """What is known beside events: each with whether its subject's state before it is wanted, the subject whose
         order is, and the keys of products whose names are."""
-        return await self._read(lambda: memories(self._reader.runner, self._known, wanted))
+        return await self._read(lambda: memories(self._reader.runner, self._place.knowledge, wanted))
 
     async def memory(
         self, event: StoredEvent, before: bool = False, order_of: str = "", products: Sequence[str] = ()
@@ -223,7 +236,7 @@ class Store:
 
         One that is recorded already is left as it is, so doing it twice does no harm.
         """
-        counted = await self._writer.call(lambda runner: self._recorder.record(runner, judged))
+        counted = await self._writer.call(lambda runner: self._recorder.record(runner, judged, self._hands.owner))
         self._due.set()
         return counted
 
@@ -241,17 +254,29 @@ class Store:
         return await _signalled(self._due, timeout)
 
     async def claim(
-        self, limit: int, now: datetime, exclude: Collection[str] = frozenset(), *, each: int | None = None
+        self,
+        limit: int,
+        now: datetime,
+        *,
+        each: int | None = None,
+        room: Mapping[str, int] | None = None,
+        paces: Paces = unpaced,
     ) -> list[Delivery]:
         """Take deliveries that are due, oldest first, as under way; the try of each is noted before this returns.
 
-        None goes to a connection in `exclude`, and at most `each` to one connection. An ordered one waits for the
-        earlier ones of its order, and for earlier events of it to be judged.
+        At most `each` go to one connection, or as many as it has in `room`, and no more than its pace and its pauses
+        leave it; beside a backlog half of them are new ones. An ordered one waits for the earlier ones of its order,
+        and for earlier events of it to be judged.
         """
-        moment, most = micros(now), limit if each is None else each
+        moment, rooms = micros(now), Rooms(limit if each is None else each, room or {})
         return await self._writer.call(
-            lambda runner: delivering.claim(runner, limit, most, moment, exclude, self._owner)
+            lambda runner: delivering.claim(runner, limit, moment, rooms, self._owner, self._limits, paces)
         )
+
+    @property
+    def pacing(self) -> Pacing:
+        """Which connections fail, pause, and may be used again."""
+        return Pacing(self._limits, self._writer.call, lambda call: self._read(lambda: call(self._reader.runner)))
 
     async def next_due(self, now: datetime, exclude: Collection[str] = frozenset()) -> datetime | None:
         """When the next delivery falls due that is not due yet, those to connections in `exclude` left out."""
@@ -288,6 +313,15 @@ class Store:
         number, moment = number_of(delivery, "delivery"), micros(now)
         await self._writer.call(lambda runner: delivering.cancel(runner, number, moment, reason))
         self._due.set()
+
+    async def note(self, name: str) -> str:
+        """What deliveries remember for one another under a name, empty where nothing is."""
+        return await self._writer.call(lambda runner: noting.noted(runner, name))
+
+    async def keep_note(self, name: str, text: str, now: datetime) -> None:
+        """Remember a text under a name, in the place of what was remembered before."""
+        moment = micros(now)
+        await self._writer.call(lambda runner: noting.keep_note(runner, name, text, moment))
 
     def wake(self) -> None:
         """Let everybody who waits for events or deliveries look."""
@@ -335,15 +369,6 @@ class Store:
 
     async def quarantined_body(self, id: str | int) -> Quarantined:
         """One body that could not be read. Raises `NotFound`."""
-    async def note(self, name: str) -> str:
-        """What deliveries remember for one another under a name, empty where nothing is."""
-        return await self._writer.call(lambda runner: noting.noted(runner, name))
-
-    async def keep_note(self, name: str, text: str, now: datetime) -> None:
-        """Remember a text under a name, in the place of what was remembered before."""
-        moment = micros(now)
-        await self._writer.call(lambda runner: noting.keep_note(runner, name, text, moment))
-
         return await self._read(lambda: self._reader.quarantined_body(id))
 
     async def rulebook(self, hash: str) -> KeptRulebook:
@@ -362,7 +387,7 @@ class Store:
         """The database as operators see it."""
         size = await self._read(self._reader.size)
         figures = self._writer.figures
-        return Health("SQLite", sqlite3.sqlite_version, size, figures.commits, figures.rows, figures.ms)
+        return Health(*self._reader.kind, size, figures.commits, figures.rows, figures.ms)
 
     # sweeping
 
@@ -377,17 +402,23 @@ class Store:
         until = micros(before)
         settled = until if deliveries_before is None else micros(deliveries_before)
         purged = await self._writer.call(
-            lambda runner: sweeping.purge(runner, self._known, until, settled, limit)
+            lambda runner: sweeping.purge(runner, self._place, until, settled, limit)
         )
-        await self._writer.call(give_back_space)
+        await self._writer.call(self._tidy)
         return purged
 
     async def purge_identities(self, now: datetime, limit: int = 1000) -> int:
         """Let go of a batch of identities whose window has passed; how many, to be called again while any."""
         moment = micros(now)
         return await self._writer.call(
-            lambda runner: sweeping.purge_identities(runner, self._known, moment, limit)
+            lambda runner: sweeping.purge_identities(runner, self._place, moment, limit)
         )
+
+    @property
+    def people(self) -> People:
+        """What is kept of a person, to be found or erased."""
+        read = lambda call: self._read(lambda: call(self._reader.runner))  # noqa: E731
+        return People(read, self._writer.call, lambda: self._writer.apart(lambda one: one.scrub()), self._known)
 
     async def writable(self) -> None:
         """Prove that the store can be written, by a commit within the last second. Raises `StoreUnavailable`."""
@@ -397,7 +428,14 @@ class Store:
     async def _read(self, call: Callable[[], Result]) -> Result:
         if self._closed:
             raise StoreUnavailable("the database is closed")
-        return await asyncio.get_running_loop().run_in_executor(self._reading, call)
+        return await asyncio.get_running_loop().run_in_executor(self._reading, self._look, call)
+
+    def _look(self, call: Callable[[], Result]) -> Result:
+        """One look at the record, in the thread that reads."""
+        if not hasattr(self, "_reader"):  # it is being opened
+            return call()
+        with self._reader.looking():
+            return call()
 
 
 async def _signalled(signal: asyncio.Event, seconds: float) -> bool:
@@ -409,18 +447,11 @@ async def _signalled(signal: asyncio.Event, seconds: float) -> bool:
     return happened
 
 
-def _quarantine(runner: Runner, row: tuple[object, ...]) -> int:
-    number = (runner.rows(_LAST_QUARANTINED)[0][0] or 0) + 1
-    runner.many(_QUARANTINE, [(number, *row)])
-    return int(number)
-
-
 def _probe(runner: Runner) -> None:
     runner.run(_MARK, name="probe", value=0)
     runner.run(_MARK, name="probe", value=1)
 
 
-_LAST_QUARANTINED = Statement(select(func.max(quarantine.c.id)))
 _QUARANTINE = Statement(insert(quarantine))
 _RELEASE = Statement(delete(quarantine).where(quarantine.c.id == bindparam("number")))
 _MARK = Upsert(mark)

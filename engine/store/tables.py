@@ -180,6 +180,73 @@ attempt = Table(
     sqlite_with_rowid=False,
 )
 
+limiter = Table(
+    "limiter",
+    metadata,
+    # A connection, or what is paced by itself within one (`slack/default#refunds`).
+    Column("connection", Text, primary_key=True),
+    Column("next_free_at", BigInteger, nullable=False),
+    Column("paused_until", BigInteger, nullable=False),
+    # Since when it has failed again and again, and why; null while it works.
+    Column("failing_since", BigInteger),
+    Column("reason", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""When a connection may be used next; of one that was never paced, paused or broken there is no row."""
+
+cap = Table(
+    "cap",
+    metadata,
+    Column("rule", Text, primary_key=True),
+    Column("since", BigInteger, nullable=False),
+    Column("sent", Integer, nullable=False),
+    Column("held", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""How many messages a rule has made since the hour began in which it was last counted, and how many were held."""
+
+fallback = Table(
+    "fallback",
+    metadata,
+    Column("delivery_id", Number, primary_key=True, autoincrement=False),
+    Column("deliveries", Text, nullable=False),
+)
+"""What is done when a delivery has finally failed, as JSON; gone once that is on its way."""
+
+replay = Table(
+    "replay",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("since", BigInteger, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    Column("types", Text, nullable=False),
+    Column("rules", Text, nullable=False),
+    Column("actions", Text, nullable=False),
+    Column("resend", Boolean, nullable=False),
+    # How far it has come: the time and the number of the last event that it gave to be judged.
+    Column("at", BigInteger, nullable=False),
+    Column("after_id", Number, nullable=False),
+    Column("total", BigInteger, nullable=False),
+    Column("done", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("ended_at", BigInteger),
+    sqlite_autoincrement=True,
+)
+
+choice = Table(
+    "choice",
+    metadata,
+    Column("event_id", Number, nullable=False),
+    Column("run", Integer, nullable=False),
+    Column("rules", Text, nullable=False),
+    Column("actions", Text, nullable=False),
+    PrimaryKeyConstraint("event_id", "run"),
+    sqlite_with_rowid=False,
+)
+"""Which rules and actions an event is judged again for, where not for all, as JSON lists."""
+
 quarantine = Table(
     "quarantine",
     metadata,
@@ -193,6 +260,19 @@ quarantine = Table(
     sqlite_autoincrement=True,
 )
 
+worker = Table(
+    "worker",
+    metadata,
+    Column("id", Text, primary_key=True),
+    # By the clock of the database, which all of them share.
+    Column("seen_at", BigInteger, nullable=False),
+    Column("idle", Boolean, nullable=False),
+    Column("host", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""The processes that judge and deliver beside each other on PostgreSQL, and when each was last heard of."""
+
 mark = Table(
     "mark",
     metadata,
@@ -200,6 +280,80 @@ mark = Table(
     Column("value", BigInteger, nullable=False),
 )
 """Small numbers the store keeps about itself: up to which event the lists of subjects are written, the last probe."""
+
+note = Table(
+    "note",
+    metadata,
+    Column("name", LargeBinary, primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("kept_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+"""What deliveries remember for one another, such as the message that a thread hangs on; its name is a hash."""
+
+
+cell = Table(
+    "cell",
+    metadata,
+    Column("rule", Text, nullable=False),
+    Column("word", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    # Grows with each change, so that what was decided by an older value is noticed.
+    Column("version", BigInteger, nullable=False),
+    Column("until", BigInteger),
+    PrimaryKeyConstraint("rule", "word", "key"),
+    sqlite_with_rowid=False,
+)
+"""What rules remember, as JSON; it may be forgotten after `until`."""
+
+timer = Table(
+    "timer",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("rule", Text, nullable=False),
+    Column("word", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    Column("armed_at", BigInteger, nullable=False),
+    Column("text", Text, nullable=False),
+    # The event that it goes on with, null for the next time of a clock, and what that is about.
+    Column("event_id", Number),
+    Column("about", Text, nullable=False),
+    Column("rulebook", Text, nullable=False),
+    Column("fresh", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("ended_at", BigInteger),
+    sqlite_autoincrement=True,
+)
+"""What falls due: armed, fired (it has become an event of the schedule), or cancelled for a reason."""
+
+timer_key = Table(
+    "timer_key",
+    metadata,
+    Column("key", Text, nullable=False),
+    Column("timer_id", Number, nullable=False),
+    PrimaryKeyConstraint("key", "timer_id"),
+    Index(None, "timer_id"),
+    sqlite_with_rowid=False,
+)
+"""Under which keys an armed timer is found by what cancels it."""
+
+collected = Table(
+    "collected",
+    metadata,
+    Column("rule", Text, nullable=False),
+    Column("key", Text, nullable=False),
+    Column("event_id", Number, nullable=False),
+    Column("about", Text, nullable=False),
+    Column("added_at", BigInteger, nullable=False),
+    PrimaryKeyConstraint("rule", "key", "event_id"),
+    Index(None, "rule", "about"),
+    Index(None, "event_id"),
+    sqlite_with_rowid=False,
+)
+"""The events that rules have collected and not yet told of."""
 
 
 def _partial(name: str, table: Table, where: str, *columns: str) -> Index:
@@ -216,13 +370,28 @@ def _partial(name: str, table: Table, where: str, *columns: str) -> Index:
     )
 
 
+Index("ix_cell_until", cell.c.until)
+Index("ix_timer_rule", timer.c.rule, timer.c.id)
+_partial("armed", timer, "state = 'armed'", "due_at", "id", "state")
+_partial("ended", timer, "state IN ('fired', 'cancelled')", "ended_at")
+Index(
+    "ix_timer_one",
+    timer.c.rule,
+    timer.c.word,
+    timer.c.key,
+    unique=True,
+    sqlite_where=text("state = 'armed'"),
+    postgresql_where=text("state = 'armed'"),
+)
 Index("ix_event_type", event.c.type, event.c.id)
 Index("ix_event_received_at", event.c.received_at, event.c.id)
 _partial("new", event, "state = 'new'", "id", "okey", "state")
+_partial("taken", event, "state = 'new' AND owner IS NOT NULL", "owner", "id").ddl_if(dialect="postgresql")
 _partial("failed", event, "state = 'failed'", "id", "state")
 Index("ix_identity_expires_at", identity.c.expires_at)
+Index("ix_note_kept_at", note.c.kept_at)
 Index("ix_delivery_rule", delivery.c.rule, delivery.c.id)
-_partial("queued", delivery, "state = 'queued'", "connection", "due_at", "id", "state")
+_partial("queued", delivery, "state = 'queued'", "connection", "due_at", "id", "state", "attempt")
 _partial("running", delivery, "state = 'running'", "connection", "id", "state")
 _partial(
     "order",
@@ -235,14 +404,3 @@ _partial(
 )
 _partial("aside", delivery, f"state IN {ASIDE}", "state", "id")
 _partial("settled", delivery, "state IN ('done', 'suppressed', 'cancelled')", "finished_at")
-note = Table(
-    "note",
-    metadata,
-    Column("name", LargeBinary, primary_key=True),
-    Column("text", Text, nullable=False),
-    Column("kept_at", BigInteger, nullable=False),
-    sqlite_with_rowid=False,
-)
-"""What deliveries remember for one another, such as the message that a thread hangs on; its name is a hash."""
-
-Index("ix_note_kept_at", note.c.kept_at)

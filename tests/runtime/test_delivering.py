@@ -18,8 +18,9 @@ from engine.actions.base import Action, DeliveryError, OnUnsure, Receipt, Render
 from engine.model import DeliveryState
 from engine.rulebook.frames import to_json
 from engine.runtime.delivering import Delivering
-from engine.runtime.lanes import FAILURES, LANE, REST
+from engine.runtime.lanes import FAILURES, LANE
 from engine.runtime.metrics import Metrics
+from engine.store.pacing import REST
 from engine.store.store import Arrival, Judged, NewDelivery, Store, StoreUnavailable
 
 pytestmark = pytest.mark.anyio
@@ -320,6 +321,42 @@ async def test_a_connection_that_does_not_work_rests_and_what_waits_for_it_keeps
     await shop.later(seconds=REST.seconds)
     await shop.later(minutes=10)
     assert {await shop.state(id) for id in ids} == {DeliveryState.DONE}
+
+
+async def test_an_outage_is_told_and_counted_once_and_so_is_its_end_also_over_a_restart(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.world.always = dict.fromkeys(("slack/default#a", "slack/default#b"), lambda: BUSY)
+    for _ in range(20):
+        await shop.due("slack/default#a", "slack/default#b")
+    for _ in range(12):
+        await shop.later(seconds=REST.seconds)
+    await shop.restarted()
+    for _ in range(12):
+        await shop.later(seconds=REST.seconds)
+    shop.world.always = {}
+    for _ in range(20):
+        await shop.later(seconds=REST.seconds)
+    told = [record.getMessage() for record in caplog.records if "slack/default " in record.getMessage()]
+    assert [line[:40] for line in told] == [
+        "slack/default failed 5 times in a row; u",
+        "slack/default works again, after 4 minut",
+    ]
+    counted = shop.metrics.text().decode()
+    assert 'shopbell_connection_outages_total{connection="slack/default"} 1.0' in counted
+    assert await shop.store.pacing.outages() == []
+
+
+@pytest.mark.parametrize("works", [Receipt("200"), REFUSED])
+async def test_any_answer_shows_that_a_connection_works_again(shop: Shop, works: Answer) -> None:
+    shop.world.always["http/erp"] = lambda: BUSY
+    for _ in range(FAILURES):
+        await shop.due("http/erp")
+    await shop.deliver()
+    assert shop.store.pacing.failing == {"http/erp"}
+    shop.world.always["http/erp"] = lambda: works
+    await shop.later(seconds=REST.seconds)
+    assert shop.store.pacing.failing == frozenset()
 
 
 async def test_ten_minutes_of_a_destination_that_is_down_lose_nothing_and_hold_up_nobody_else(

@@ -1,133 +1,47 @@
-"""A connection takes so much and no more, rests when it fails again and again, and is found to work again."""
+"""A connection takes so much at a time and no more, and breaks when it fails again and again."""
 
 from __future__ import annotations
 
-import logging
-from datetime import UTC, datetime, timedelta
-
-import pytest
-
-from engine.actions.base import DeliveryError
-from engine.runtime.lanes import FAILURES, LANE, LONGEST_REST, REST, Lanes
-
-NOW = datetime(2026, 11, 25, 9, 30, tzinfo=UTC)
-DOWN = DeliveryError("erp.example.com: connection refused", "temporary")
-REFUSED = DeliveryError("erp answered 422", "permanent", status="422")
+from engine.runtime.lanes import FAILURES, LANE, Lanes
 
 
-def busy(seconds: float | None, status: str = "429") -> DeliveryError:
-    return DeliveryError("slack answered 429", "temporary", status=status, retry_after=seconds)
-
-
-def broken(lanes: Lanes, now: datetime = NOW) -> Lanes:
-    for _ in range(FAILURES):
-        lanes.began("http/erp")
-        lanes.failed("http/erp", DOWN, now)
-    return lanes
-
-
-def test_a_lane_takes_so_many_at_a_time() -> None:
+def test_a_lane_takes_so_many_at_a_time_and_the_others_keep_theirs() -> None:
     lanes = Lanes()
-    for taken in range(LANE):
-        assert lanes.full(NOW) == frozenset()
-        assert lanes.room(NOW) == LANE - taken
+    for taken in range(1, LANE + 1):
         lanes.began("http/erp")
-    assert lanes.full(NOW) == {"http/erp"}
-    lanes.worked("http/erp")
-    assert (lanes.full(NOW), lanes.room(NOW)) == (frozenset(), 1)
-
-
-def test_what_was_dropped_gives_its_place_free() -> None:
-    lanes = Lanes()
-    for _ in range(LANE):
-        lanes.began("http/erp")
-    lanes.dropped("http/erp")
-    assert lanes.room(NOW) == 1
-
-
-def test_a_full_lane_leaves_the_others_their_room() -> None:
-    lanes = Lanes()
-    for _ in range(LANE):
-        lanes.began("http/erp")
+        assert lanes.room() == {"http/erp": LANE - taken}
     lanes.began("slack/buying")
-    assert (lanes.full(NOW), lanes.room(NOW)) == ({"http/erp"}, LANE - 1)
+    assert lanes.room() == {"http/erp": 0, "slack/buying": LANE - 1}
 
 
-def test_after_some_failures_in_a_row_a_connection_rests_and_then_is_tried_with_one_at_a_time() -> None:
-    lanes = broken(Lanes())
-    assert lanes.full(NOW + REST - timedelta(seconds=1)) == {"http/erp"}
-    assert (lanes.full(NOW + REST), lanes.room(NOW + REST)) == (frozenset(), 1)
+def test_what_ended_gives_its_place_free() -> None:
+    lanes = Lanes()
     lanes.began("http/erp")
-    assert lanes.full(NOW + REST) == {"http/erp"}
-
-
-def test_a_try_that_fails_makes_it_rest_again() -> None:
-    lanes = broken(Lanes())
     lanes.began("http/erp")
-    lanes.failed("http/erp", DOWN, NOW + REST)
-    assert lanes.full(NOW + 2 * REST - timedelta(seconds=1)) == {"http/erp"}
-    assert lanes.full(NOW + 2 * REST) == frozenset()
+    lanes.ended("http/erp")
+    assert lanes.room() == {"http/erp": LANE - 1}
+    lanes.ended("http/erp")
+    assert lanes.room() == {}
 
 
-@pytest.mark.parametrize("refused", [False, True])
-def test_one_answer_shows_that_it_works_again(refused: bool) -> None:
-    lanes = broken(Lanes())
-    lanes.began("http/erp")
-    if refused:
-        lanes.failed("http/erp", REFUSED, NOW)
-    else:
-        lanes.worked("http/erp")
-    assert not lanes.broken("http/erp")
-    assert (lanes.full(NOW), lanes.room(NOW)) == (frozenset(), LANE)
+def test_the_channels_of_a_connection_share_its_lane() -> None:
+    lanes = Lanes()
+    lanes.began("slack/default#refunds")
+    lanes.began("slack/default#buying")
+    lanes.ended("slack/default#refunds")
+    assert lanes.room() == {"slack/default": LANE - 1}
+
+
+def test_so_many_failures_in_a_row_are_one_too_many() -> None:
+    lanes = Lanes()
+    assert [lanes.failed("slack/default#a") for _ in range(FAILURES + 1)] == [False] * (FAILURES - 1) + [
+        True,
+        True,
+    ]
 
 
 def test_failures_with_an_answer_between_them_are_not_in_a_row() -> None:
     lanes = Lanes()
-    for number in range(FAILURES * 3):
-        lanes.began("http/erp")
-        lanes.failed("http/erp", REFUSED if number % FAILURES == 0 else DOWN, NOW)
-    assert lanes.full(NOW) == frozenset()
-
-
-def test_breaking_and_working_again_are_told_once_each(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING):
-        lanes = broken(broken(Lanes()))
-        lanes.began("http/erp")
-        lanes.worked("http/erp")
-    told = [record.getMessage() for record in caplog.records]
-    assert len(told) == 2
-    assert told[0].startswith("http/erp failed 5 times in a row")
-    assert told[0].endswith("erp.example.com: connection refused")
-    assert told[1] == "http/erp works again"
-
-
-def test_a_connection_that_asks_for_a_pause_gets_it_for_all_that_is_due() -> None:
-    lanes = Lanes()
-    lanes.began("slack/buying")
-    lanes.failed("slack/buying", busy(30), NOW)
-    assert lanes.full(NOW + timedelta(seconds=29)) == {"slack/buying"}
-    assert lanes.full(NOW + timedelta(seconds=30)) == frozenset()
-
-
-def test_what_was_under_way_when_a_pause_was_asked_for_does_not_end_it() -> None:
-    lanes = Lanes()
     for _ in range(3):
-        lanes.began("slack/buying")
-    lanes.failed("slack/buying", busy(30), NOW)
-    lanes.failed("slack/buying", busy(None), NOW)
-    lanes.worked("slack/buying")
-    assert lanes.full(NOW + timedelta(seconds=29)) == {"slack/buying"}
-
-
-def test_a_pause_is_never_longer_than_an_hour() -> None:
-    lanes = Lanes()
-    lanes.began("slack/buying")
-    lanes.failed("slack/buying", busy(1e9), NOW)
-    assert lanes.full(NOW + LONGEST_REST) == frozenset()
-
-
-def test_a_conflict_over_one_call_makes_no_pause_for_the_others() -> None:
-    lanes = Lanes()
-    lanes.began("http/erp")
-    lanes.failed("http/erp", busy(30, "409"), NOW)
-    assert lanes.full(NOW) == frozenset()
+        assert not any(lanes.failed("http/erp") for _ in range(FAILURES - 1))
+        lanes.answered("http/erp")
