@@ -1,6 +1,7 @@
 """The settings file: the shop's facts, where its rules and its record are, who may send, and its connections.
 
-`${NAME}` reads the environment; nothing else is expanded. Every fault has its place and a remedy.
+`${NAME}` reads the environment, or the file that `NAME_FILE` names there; `${file:/run/secrets/name}` reads a file.
+Nothing else is expanded. Every fault has its place and a remedy.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from engine.actions.base import Action, Destinations
 from engine.language.document import read_document
-from engine.language.fields import fixed_values, public_facts, read_fields, secret_texts
+from engine.language.fields import fixed_values, public_facts, read_fields
 from engine.language.node import Entry, MappingNode, Node, ScalarNode, SequenceNode
 from engine.language.problem import Problem, Problems
 from engine.language.scope import Shop
@@ -42,7 +43,10 @@ SHORTEST_SECRET = 16
 """Letters of a secret at least."""
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+LONGEST_FILE = 64 * 1024
+"""Bytes of a file that a setting is read from, at most: a secret or a certificate is shorter."""
+
+_VARIABLE = re.compile(r"\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)|file:(?P<file>[^{}]+))\}")
 
 
 class SettingsFaulty(Exception):
@@ -119,6 +123,17 @@ def read_settings(
     return settings
 
 
+def _unreadable(error: Exception) -> str:
+    """Why a file cannot be read, in a few words."""
+    if isinstance(error, FileNotFoundError):
+        return "is not there"
+    if isinstance(error, IsADirectoryError):
+        return "is a folder"
+    if isinstance(error, PermissionError):
+        return "may not be read by the user that Shopbell runs as"
+    return "is not a text" if isinstance(error, UnicodeDecodeError) else "cannot be read"
+
+
 class _Reader:
     """Reads the nodes of the settings file, section by section."""
 
@@ -188,7 +203,7 @@ class _Reader:
             text
             for kind, named in connections.items()
             for facts in named.values()
-            for text in secret_texts(self.actions[kind].connection_fields, facts)
+            for text in self.actions[kind].secrets(facts)
         )
 
     # values
@@ -221,13 +236,44 @@ class _Reader:
 
     def _expand(self, node: ScalarNode) -> str:
         def value(match: re.Match[str]) -> str:
-            name = match.group(1)
-            if name not in self.environment and not self.lenient:
-                message = f"the environment has no {name}, which is needed here"
-                self.problems.error(node.mark, message, f"export {name}=…")
-            return self.environment.get(name, UNSET)  # a missing one is told above, once
+            if match["file"]:
+                return self._from_file(match["file"].strip(), node, "")
+            return self._from_environment(match["name"], node)
 
         return _VARIABLE.sub(value, node.text)
+
+    def _from_environment(self, name: str, node: ScalarNode) -> str:
+        """A variable, or what is in the file that the variable with `_FILE` behind its name leads to."""
+        if name in self.environment:
+            return self.environment[name]
+        if f"{name}_FILE" in self.environment:
+            return self._from_file(self.environment[f"{name}_FILE"], node, f" (of {name}_FILE)")
+        if not self.lenient:
+            message = f"the environment has no {name}, which is needed here"
+            self.problems.error(
+                node.mark, message, f"export {name}=…, or {name}_FILE with the path of a file"
+            )
+        return UNSET
+
+    def _from_file(self, name: str, node: ScalarNode, why: str) -> str:
+        """What a file holds, without the line break at its end; a relative path begins where the settings are."""
+        path = self.file.parent / name
+        told = ""
+        try:
+            with path.open("rb") as file:
+                content = file.read(LONGEST_FILE + 1)
+            text = content.decode().removesuffix("\n").removesuffix("\r")
+        except (OSError, ValueError) as error:
+            text, told = "", _unreadable(error)
+        if not told and len(text) >= LONGEST_FILE:
+            told = "is longer than any setting"
+        if not told and not text.strip():
+            told = "is empty"
+        if not told:
+            return text
+        if not self.lenient:
+            self.problems.error(node.mark, f"the file {path}{why} {told}, and its content is needed here")
+        return UNSET
 
     def _texts(self, entry: Entry | None) -> tuple[str, ...]:
         if entry is None:

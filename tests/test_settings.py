@@ -222,5 +222,79 @@ def test_a_fault_in_who_may_send_is_told_on_its_line_with_a_remedy(
     assert (problem.line, problem.hint) == (line, remedy)
 
 
+# secrets in files
+
+
+def _in_folder(
+    folder: Path, text: str, environment: Mapping[str, str] | None = None, **how: bool
+) -> Settings:
+    return read_settings(text, folder / "shopbell.yaml", environment or {}, actions.found(), **how)
+
+
+TOKEN = 'connections: {slack: {default: {token: "TEXT"}}}\n'
+
+
+@pytest.mark.parametrize("ending", ["", "\n", "\r\n"])
+def test_a_secret_may_stand_in_a_file_whose_last_line_break_does_not_count(
+    tmp_path: Path, ending: str
+) -> None:
+    file = tmp_path / "slack_token"
+    file.write_bytes(f"xoxb-canary{ending}".encode())
+    written = (
+        (TOKEN.replace("TEXT", f"${{file:{file}}}"), {}),
+        (TOKEN.replace("TEXT", "${file:slack_token}"), {}),
+        (TOKEN.replace("TEXT", "${SLACK_TOKEN}"), {"SLACK_TOKEN_FILE": str(file)}),
+    )
+    for text, environment in written:
+        settings = _in_folder(tmp_path, text, environment)
+        assert settings.connections["slack"]["default"]["token"] == "xoxb-canary"
+        assert "xoxb-canary" in settings.hidden
+
+
+def test_a_file_works_for_every_setting_and_amid_a_text(tmp_path: Path) -> None:
+    (tmp_path / "name").write_text("Corner\n")
+    (tmp_path / "port").write_text("8123\n")
+    text = 'shop: {name: "${file:name} shop"}\nlisten: {port: "${file:port}"}\n'
+    settings = _in_folder(tmp_path, text)
+    assert (settings.shop.name, settings.listen.port) == ("Corner shop", 8123)
+
+
+def test_the_variable_itself_comes_before_the_file(tmp_path: Path) -> None:
+    environment = {"SLACK_TOKEN": "xoxb-1", "SLACK_TOKEN_FILE": str(tmp_path / "gone")}
+    settings = _in_folder(tmp_path, TOKEN.replace("TEXT", "${SLACK_TOKEN}"), environment)
+    assert settings.connections["slack"]["default"]["token"] == "xoxb-1"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (None, "is not there"),
+        (b"", "is empty"),
+        (b" \n", "is empty"),
+        (b"\xff\xfe", "is not a text"),
+        (b"x" * 70_000, "is longer than any setting"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_told_with_its_line(
+    tmp_path: Path, content: bytes | None, told: str
+) -> None:
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_bytes(content)
+    text = "shop: {name: A}\n" + TOKEN.replace("TEXT", "${file:token}")
+    with pytest.raises(SettingsFaulty) as caught:
+        _in_folder(tmp_path, text)
+    (problem,) = caught.value.problems
+    assert (problem.line, problem.message) == (2, f"the file {file} {told}, and its content is needed here")
+    assert _in_folder(tmp_path, text, lenient=True).connections["slack"]["default"]["token"]
+
+
+def test_a_file_that_a_variable_leads_to_is_told_with_the_variable(tmp_path: Path) -> None:
+    with pytest.raises(SettingsFaulty) as caught:
+        _in_folder(tmp_path, TOKEN.replace("TEXT", "${SLACK_TOKEN}"), {"SLACK_TOKEN_FILE": "gone"})
+    (problem,) = caught.value.problems
+    assert f"the file {tmp_path / 'gone'} (of SLACK_TOKEN_FILE) is not there" in problem.message
+
+
 def test_an_empty_file_means_the_defaults() -> None:
     assert _read("shop: {}\n").listen.host == "127.0.0.1"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
-from engine.language.fields import Choice, Duration, Field, FieldValue, Fixed, Retry, secret_texts
+from engine.language.fields import Choice, Connection, Duration, Field, FieldValue, Fixed, Retry, secret_texts
 from engine.language.match import Match
 from engine.language.problem import Mark, Problems
 from engine.language.scope import Scope
@@ -275,6 +275,11 @@ class Action(ABC):
         services.connection(self.word, name)
         return "it has settings; more cannot be tried"
 
+    def connection_of(self, values: Mapping[str, FieldValue], destinations: Destinations) -> str:
+        """The name of the connection that a rule's settings go through, empty for none."""
+        named = (chosen(values, field.name) for field in self.fields if isinstance(field, Connection))
+        return next((str(name) for name in named if name), "")
+
     def secrets(self, settings: Mapping[str, Any]) -> Iterator[str]:
         """Every text of a connection that nobody may see, in each form that goes over the line."""
         yield from secret_texts(self.connection_fields, settings)
@@ -325,14 +330,18 @@ def chosen(values: Mapping[str, FieldValue], name: str) -> Any:
 def unknown_connection(
     kind: str, setting: str, mark: Mark, name: str, known: Iterable[str], problems: Problems
 ) -> None:
-    """Note that the settings have no connection of that name, with the line that was probably meant."""
+    """Note that the settings have no connection of that name, with the line that was probably meant.
+
+    `kind` is what people call it (`e-mail`), `setting` where the rule names it.
+    """
     near = next(iter(nearest(name, known)), None)
     if near:
         told, hint = f"Nearest: {near}", f"{setting}: {near}"
     else:
         some = sorted(known)
         told = f"There are {listing(some)}" if some else "There is none yet"
-        told, hint = f"{told}. Connections stand in shopbell.yaml under `connections`, `{kind.lower()}`", ""
+        section = kind.lower().replace("-", "")
+        told, hint = f"{told}. Connections stand in shopbell.yaml under `connections`, `{section}`", ""
     problems.error(mark, f'no {kind} connection is called "{name}". {told}', hint)
 
 

@@ -26,6 +26,7 @@ from engine.actions.base import (
     Services,
     chosen,
     gap_line,
+    unknown_connection,
 )
 from engine.language.fields import Choice, Connection, Field, FieldValue, Named, Number, Text, Texts, Word
 from engine.language.plain import cut, one_line, printable
@@ -33,7 +34,7 @@ from engine.language.problem import Mark, Problems
 from engine.language.recipients import Mailbox, NotAnAddress, Recipients, Sender
 from engine.language.scope import Scope
 from engine.language.template import PLAIN, Target
-from engine.language.words import listing, nearest
+from engine.language.words import listing
 from engine.model import Gap
 
 RECIPIENTS = ("to", "cc", "bcc")
@@ -143,10 +144,11 @@ class Email(Action):
         known = destinations.of("email")
         name = chosen(values, "from")
         if name and destinations.known and name not in known:
-            near = next(iter(nearest(name, known)), None)
-            told = f"Nearest: {near}" if near else "Write it into shopbell.yaml under `connections`, `email`"
-            address = "; its address stands there, too" if "@" in name else ""
-            problems.error(values["from"].mark, f'no e-mail connection is called "{name}". {told}{address}')
+            if "@" in name:
+                message = "from takes the name of an e-mail connection: its address stands in shopbell.yaml, too"
+                problems.error(values["from"].mark, message, "from: care")
+            else:
+                unknown_connection("e-mail", "from", values["from"].mark, name, known, problems)
         headers = values.get("headers")
         for header, value in headers.entries if isinstance(headers, Named) else ():
             if not _allowed(header):
@@ -228,6 +230,14 @@ class Email(Action):
             connection, sender.envelope, people, message, timeout=request.get("timeout", 30)
         )
         return Receipt(said[:3], cut(one_line(printable(said)), 500))
+
+    async def try_connection(self, name: str, services: Services) -> str:
+        """Connect to the server and log in, as for a mail; none is sent."""
+        connection = services.connection("email", name)
+        await services.smtp_greeting(connection)
+        line = "over an open line" if connection.get("security") == "none" else "encrypted"
+        login = "takes the login" if connection.get("username") else "answers without a login"
+        return f"{connection['host']} {login}, {line}. No mail was sent"
 
 
 def _allowed(header: str) -> bool:

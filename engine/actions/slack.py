@@ -304,6 +304,10 @@ class Slack(Action):
         async with services.note(_thread_name(request)) as note:
             return await _in_thread(note, connection, body, request, services)
 
+    def connection_of(self, values: Mapping[str, FieldValue], destinations: Destinations) -> str:
+        """The connection of the name, or the default one for a channel that has none."""
+        return _address(_destination(values), destinations)["connection"]
+
     async def try_connection(self, name: str, services: Services) -> str:
         """Ask Slack whether it knows the token, or refuse itself an empty message; nothing is posted."""
         connection = services.connection("slack", name)
