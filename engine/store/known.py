@@ -7,7 +7,7 @@ Nothing is lost by that. They follow from the events, and those after the mark a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from sqlalchemy import bindparam, delete, select
@@ -83,6 +83,10 @@ class Shelf:
             self._put.pop(key, None)
             self._gone.add(key)
 
+    def named(self, names: Callable[[str], bool]) -> list[Any]:
+        """The keys in memory, which must be texts, that are so."""
+        return [key for key in {**self._due, **self.gathering} if names(key)]
+
     def write_some(self, runner: Runner, most: int) -> bool:
         """Write some of the rows that are due for the table; whether these were the last."""
         keys = self._order[self._at : self._at + most]
@@ -142,6 +146,11 @@ class Known:
                 self.aliases.put((other, about, id))
         for shelf in self._shelves:
             shelf.committed()
+
+    def forget(self, runner: Runner, names: Callable[[str], bool]) -> None:
+        """Let go of the subjects and aliases in memory whose names are so."""
+        for shelf in (self.subjects, self.aliases):
+            shelf.remove(runner, shelf.named(names))
 
     def settle(self, runner: Runner, new: int) -> None:
         """Write a share of what is due, within the transaction that brought so many new events."""
