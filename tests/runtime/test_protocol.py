@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -76,9 +76,22 @@ async def answer(reader: asyncio.StreamReader) -> bytes:
         return (await reader.readuntil(b"\r\n\r\n")).partition(b"\r\n")[0]
 
 
+def parts(*bodies: bytes, status: int = 202, **headers: str) -> list[Any]:
+    """An answer as an application sends it: a head with a length, and its body in parts."""
+    named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    head = [(b"content-length", b"%d" % len(b"".join(bodies))), *named]
+    return [
+        {"type": "http.response.start", "status": status, "headers": head},
+        *({"type": "http.response.body", "body": body, "more_body": True} for body in bodies[:-1]),
+        {"type": "http.response.body", "body": bodies[-1]},
+    ]
+
+
 @asynccontextmanager
-async def serving(limits: WireLimits = QUICK, reads_body: bool = True) -> AsyncIterator[Server]:
-    """A server whose application takes the whole body, or none of it, and answers 202."""
+async def serving(
+    limits: WireLimits = QUICK, reads_body: bool = True, says: Sequence[Any] = tuple(parts(b""))
+) -> AsyncIterator[Server]:
+    """A server whose application takes the whole body, or none of it, and then says so: 202 unless told otherwise."""
 
     async def app(scope: Any, receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
         body, more = b"", reads_body
@@ -90,8 +103,8 @@ async def serving(limits: WireLimits = QUICK, reads_body: bool = True) -> AsyncI
             body += message["body"]
             more = message["more_body"]
         server.bodies.append(body)
-        await send({"type": "http.response.start", "status": 202, "headers": [(b"content-length", b"0")]})
-        await send({"type": "http.response.body", "body": b""})
+        for message in says:
+            await send(message)
 
     refused: list[str] = []
     config = Config(
@@ -123,6 +136,82 @@ async def test_a_request_is_answered_and_its_connection_serves_another() -> None
             assert await answer(reader) == b"HTTP/1.1 202 Accepted"
         writer.close()
         assert (server.bodies, server.refused) == ([b"1", b"22"], [])
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        parts(b"hello", content_type="text/plain"),
+        parts(b"hello", x_other="1"),
+        parts(b"he", b"llo", content_type="text/plain"),
+    ],
+)
+async def test_an_answer_arrives_whole_however_it_is_made(says: Sequence[Any]) -> None:
+    async with serving(says=says) as server:
+        said = await server.say(GET + b"Connection: close\r\n\r\n")
+        head, _, body = said.partition(b"\r\n\r\n")
+        lines = head.split(b"\r\n")
+        assert (lines[0], body) == (b"HTTP/1.1 202 Accepted", b"hello")
+        assert {b"content-length: 5", b"connection: close"} < set(lines)
+
+
+async def test_a_short_answer_leaves_in_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with serving(says=parts(b"hello")) as server:
+        reader, writer = await server.connect()
+        writer.write(GET + b"\r\n")
+        await answer(reader)
+        await reader.readexactly(len(b"hello"))
+        (connection,) = server.state.connections
+        written: list[bytes] = []
+        monkeypatch.setattr(connection, "transport", _Noting(connection.transport, written))
+        writer.write(GET + b"\r\n")
+        assert await answer(reader) == b"HTTP/1.1 202 Accepted"
+        assert [write.partition(b"\r\n\r\n")[2] for write in written] == [b"hello"]
+        writer.close()
+
+
+class _Noting:
+    """A transport, and what was written to it, write by write."""
+
+    def __init__(self, transport: Any, written: list[bytes]) -> None:
+        self._transport = transport
+        self._written = written
+
+    def write(self, data: bytes) -> None:
+        self._written.append(data)
+        self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+async def test_requests_that_come_in_one_piece_are_answered_in_their_order() -> None:
+    async with serving(says=parts(b"hello")) as server:
+        said = await server.say(
+            POST + b"Content-Length: 1\r\n\r\n1" + POST + b"Content-Length: 1\r\nConnection: close\r\n\r\n2"
+        )
+        assert (server.bodies, said.count(b"HTTP/1.1 202"), said.count(b"hello")) == ([b"1", b"2"], 2, 2)
+
+
+async def test_the_answer_to_head_has_no_body() -> None:
+    async with serving(says=parts(b"hello")) as server:
+        said = await server.say(b"HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        assert b"content-length: 5" in said
+        assert said.endswith(b"\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        parts(b"", content_type="a\r\nset-cookie: b"),
+        [parts(b"hello")[0], parts(b"other length")[1]],
+    ],
+)
+async def test_an_answer_that_contradicts_itself_is_never_sent_as_it_is(says: Sequence[Any]) -> None:
+    async with serving(says=says) as server:
+        said = await server.say(GET + b"Connection: close\r\n\r\n")
+        assert b"set-cookie" not in said
+        assert b"other length" not in said
 
 
 async def test_a_body_in_chunks_without_a_length_is_taken() -> None:
