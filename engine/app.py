@@ -23,9 +23,12 @@ from engine.rulebook.book import Rulebook
 from engine.rulebook.loader import Loader
 from engine.rulebook.vocabulary import Language
 from engine.runtime.admission import Admission
+from engine.runtime.alarming import Alarming
 from engine.runtime.clock import Clock, system_clock
 from engine.runtime.control import Control, socket_beside
+from engine.runtime.falling_due import FallingDue
 from engine.runtime.guard import Guard
+from engine.runtime.lanes import paces_of
 from engine.runtime.metrics import CONTENT_TYPE, Metrics
 from engine.runtime.notes import Notes
 from engine.runtime.planner_process import PlannerProcess
@@ -72,6 +75,7 @@ class Service:
         self._stop = asyncio.Event()
         self.tasks: list[asyncio.Task[None]] = []
         self._worker: Worker | None = None
+        self._falling_due: FallingDue
         self._open = AsyncExitStack()
 
     # life
@@ -84,6 +88,7 @@ class Service:
         self._open.push_async_callback(self.planner.stop)
         await self.planner.warm(self.book)
         services = await self._open.enter_async_context(self._services())
+        alarming = self._alarming()
         self._worker = Worker(
             self.store,
             self.planner,
@@ -93,10 +98,15 @@ class Service:
             self._clock,
             self.metrics,
             self._random,
+            paces=paces_of(self.settings.connections),
+            own=alarming.deliveries,
         )
+        self._falling_due = FallingDue(self.store, self.language.timing, self._clock)
+        await self._falling_due.begin(self.book)
         scheduler = Scheduler(
             self.store,
             self._clock,
+            self._falling_due,
             events=self.settings.keep_events,
             deliveries=self.settings.keep_deliveries,
         )
@@ -108,6 +118,23 @@ class Service:
         self._open.push_async_callback(control.stop)
         self.app = Intake(self._pages(), self._receivers())
         self.tasks = [asyncio.create_task(self._worker.run()), asyncio.create_task(self._watch(texts))]
+        if self.settings.alarms:
+            self.tasks.append(asyncio.create_task(alarming.run()))
+
+    def _alarming(self) -> Alarming:
+        connections = (
+            f"{kind}/{name}" for kind, named in self.settings.connections.items() for name in named
+        )
+        return Alarming(
+            self.store,
+            self.settings.alarms,
+            self._actions,
+            self.language.destinations,
+            self.settings.shop,
+            self._clock,
+            self.metrics,
+            connections,
+        )
 
     def _services(self) -> Services:
         return Services(
@@ -186,6 +213,7 @@ class Service:
         """Take each change of the rule folder, never half written and never in part."""
         async for texts in changes(self.settings.rules, known, self._stop):
             self._take(await asyncio.to_thread(self._loader.load, texts, self.book.texts))
+            await self._falling_due.taken(self.book)
 
     # pages
 
@@ -221,9 +249,7 @@ class Service:
 
     async def _metrics(self, _: Request) -> Response:
         try:
-            self.metrics.waiting(
-                await self.store.counts(), self._clock(), await self.store.pacing.outages()
-            )
+            self.metrics.waiting(await self.store.counts(), self._clock(), await self.store.pacing.outages())
         except StoreUnavailable as reason:
             log.error("what waits cannot be counted: %s", reason)  # the other figures are worth showing
         return PlainTextResponse(self.metrics.text(), media_type=CONTENT_TYPE)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from engine.model import Ask, DeliveryState
+from engine.model import SCHEDULE, Ask, DeliveryState
 from engine.rulebook.book import Rulebook
 from engine.rulebook.frames import Due, Job, Older, Verdict
 from engine.rulebook.frames import Judged as Verdicts
@@ -17,7 +18,7 @@ from engine.runtime.metrics import Metrics
 from engine.runtime.persist import PAUSE, faultless, insist
 from engine.runtime.planner_process import PlannerDied, PlannerProcess, PlannerUnready
 from engine.runtime.recalling import Recalling, job_of
-from engine.store.store import Answered, Judged, MemoryRow, NewDelivery, Store, StoredEvent
+from engine.store.store import Answered, Judged, MemoryRow, NewDelivery, Overtaken, Store, StoredEvent
 
 log = logging.getLogger("shopbell.worker")
 
@@ -34,8 +35,17 @@ IDLE = 1.0
 """Seconds after which events are looked for though nobody told of any."""
 
 
+OwnDeliveries = Callable[[StoredEvent, datetime], Sequence[NewDelivery]]
+"""What is due for an event though no rule says so: the notices of alarms."""
+
+
+def nothing_own(event: StoredEvent, now: datetime) -> Sequence[NewDelivery]:
+    """Nothing is due beside what rules say."""
+    return ()
+
+
 class Judging:
-    """Has events judged until told to stop. `book` gives the rulebook in force."""
+    """Has events judged until told to stop. `book` gives the rulebook in force, `own` what is due beside its rules."""
 
     def __init__(
         self,
@@ -45,8 +55,10 @@ class Judging:
         clock: Clock,
         metrics: Metrics,
         wait: Wait = asyncio.sleep,
+        own: OwnDeliveries = nothing_own,
     ) -> None:
         self._store = store
+        self._own = own
         self._planner = planner
         self._book = book
         self._clock = clock
@@ -90,6 +102,14 @@ class Judging:
 
     async def _judge(self, batch: Sequence[StoredEvent], book: Rulebook) -> None:
         """Have a batch judged and its verdicts recorded, by one rulebook from the first to the last step."""
+        for _ in range(ROUNDS):
+            with suppress(
+                Overtaken
+            ):  # another process judged for the same rule: what that remembers is asked anew
+                await self._judge_once(batch, book)
+                return
+
+    async def _judge_once(self, batch: Sequence[StoredEvent], book: Rulebook) -> None:
         now = self._clock()
         memories = await self._recalling.beside(batch, book)
         asked = [
@@ -133,7 +153,11 @@ class Judging:
         """Record what was said, however long the record takes to be there: asking again would only cost a start."""
         hash = verdicts.rulebook
         pairs = list(zip(asked, verdicts.verdicts, strict=True))
-        judged = [one.judged(said, hash, now) for one, said in pairs if not (said.error or said.asks)]
+        judged = [
+            one.judged(said, hash, now, self._own(one.event, now))
+            for one, said in pairs
+            if not (said.error or said.asks)
+        ]
         await insist(lambda: self._store.keep_rulebook(hash, book.texts, now), self._wait)
         counted = set(await insist(lambda: self._store.record(judged), self._wait)) if judged else set()
         for one, said in pairs:
@@ -165,8 +189,10 @@ class _Asked:
         """The same with more answers."""
         return replace(self, memory=replace(self.memory, answers={**self.memory.answers, **answers}))
 
-    def judged(self, verdict: Verdict, rulebook: str, now: datetime) -> Judged:
-        """What is recorded of the verdict."""
+    def judged(
+        self, verdict: Verdict, rulebook: str, now: datetime, own: Sequence[NewDelivery] = ()
+    ) -> Judged:
+        """What is recorded of the verdict, and what is due beside it."""
         about = self.memory.origin or self.event
         return Judged(
             event_id=self.event.id,
@@ -174,9 +200,11 @@ class _Asked:
             outcomes=verdict.outcomes,
             planned_at=now,
             memory=self.memory,
-            deliveries=[_new_delivery(due, now, about.okey) for due in verdict.due],
+            deliveries=[*(_new_delivery(due, now, about.okey) for due in verdict.due), *own],
             names={("product", key): name for key, name in verdict.teaches.items()},
             effects=verdict.effects,
+            origin="" if about.source == SCHEDULE else about.id,
+            about=about.subject,
         )
 
 

@@ -125,8 +125,9 @@ def judge_one(
         source = book.sources.get(event.source)
         teaches = source.teaches(event.type, event.payload) if source else {}
         rules = loader.alone(job.older.file, job.older.text, book) if job.older else book
-        verdict = verdict_of(event, plan(event, rules, memory_of(job, meanwhile), now), teaches)
-        meanwhile.note(event, verdict.effects)
+        memory = memory_of(job, meanwhile)
+        verdict = verdict_of(event, plan(event, rules, memory, now), teaches)
+        meanwhile.note(memory.origin or event, verdict.effects)
         return verdict
     except MemoryError:
         return Verdict(job.event.id, error="judging it took more memory than planning may have")

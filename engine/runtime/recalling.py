@@ -85,9 +85,10 @@ class Recalling:
         if event.source != SCHEDULE:
             return None
         facts = said(event)
-        file = str(facts.get("file", ""))
-        text = (await self._texts(str(facts.get("rulebook", "")), book)).get(file)
-        return Older(file, text) if text is not None and text != book.texts.get(file) else None
+        texts = await self._texts(str(facts.get("rulebook", "")), book)
+        files = (f"{facts.get('rule')}.yaml", f"{facts.get('rule')}.yml")
+        file = next((name for name in files if name in texts), None)
+        return Older(file, texts[file]) if file is not None and texts[file] != book.texts.get(file) else None
 
     async def _texts(self, hash: str, book: Rulebook) -> Mapping[str, str]:
         if hash == book.hash:

@@ -1,4 +1,4 @@
-"""The clock of sweeps: every few minutes it has the record let go of what is no longer needed."""
+"""The clock of the service: what has fallen due is looked for, and every few minutes old records are let go of."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import timedelta
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from engine.runtime.clock import Clock
+from engine.runtime.falling_due import EVERY_SECONDS, FallingDue
 from engine.store.store import Store, StoreUnavailable
 
 log = logging.getLogger("shopbell.scheduler")
@@ -25,7 +26,13 @@ class Scheduler:
     """
 
     def __init__(
-        self, store: Store, clock: Clock, *, events: timedelta = KEEP, deliveries: timedelta = KEEP
+        self,
+        store: Store,
+        clock: Clock,
+        falling_due: FallingDue | None = None,
+        *,
+        events: timedelta = KEEP,
+        deliveries: timedelta = KEEP,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -36,6 +43,8 @@ class Scheduler:
         # Late is better than never, once is enough, and two at a time would only get in each other's way.
         how = {"misfire_grace_time": None, "coalesce": True, "max_instances": 1}
         self._scheduler.add_job(self.sweep, "interval", minutes=EVERY_MINUTES, **how)
+        if falling_due is not None:
+            self._scheduler.add_job(falling_due.tick, "interval", seconds=EVERY_SECONDS, **how)
 
     def start(self) -> None:
         """Begin to wake."""

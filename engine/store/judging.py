@@ -9,12 +9,16 @@ from hashlib import sha256
 from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, null, or_, select, update
 
-from engine.store.sql import Listed, Runner, Statement, Upsert, number, word, words
+from engine.store.effects import Cause, apply, check_cells, still_due
+from engine.store.hands import Busy, Hands
+from engine.store.numbering import Numbers
+from engine.store.remembering import kept_memory
+from engine.store.sql import Insert, Listed, Runner, Statement, Upsert, number, word, words
 from engine.store.tables import body, delivery, event, judgement, name, request, rulebook
 from engine.store.text import clean, micros, moment
-from engine.store.values import Judged, MemoryRow, NewDelivery, NotFound, NotPossible, StoredEvent
+from engine.store.values import Judged, NewDelivery, NotFound, NotPossible, StoredEvent
 
 log = logging.getLogger("shopbell.store")
 
@@ -27,16 +31,23 @@ BYTES = 8 * 1024 * 1024
 _json = msgspec.json.encode
 
 
-def take_new(runner: Runner, limit: int, after: int) -> list[StoredEvent]:
-    """The oldest events that wait, in their order, each counted as started before it is handed out.
+def take_new(runner: Runner, limit: int, after: int, hands: Hands) -> list[StoredEvent]:
+    """The oldest events that wait and nobody else has, in their order, each counted as started before it is handed out.
+
+    Of a subject that somebody else is judging an event of, later events wait.
 
     One that was started before and did not end comes alone, so that whoever it brings down is known; started three
     times, it is set aside, and so is one whose body is not as it was received.
     """
+    busy = hands.turn(runner)
+    if busy is None:
+        return []
     taken: list[StoredEvent] = []
     bad: list[tuple[str, int]] = []
     size = 0
-    for row in runner.each(_NEW, after=after, limit=limit):
+    for row in runner.each(_NEW, after=after, limit=limit, me=hands.owner):
+        if busy and _behind(row, busy):
+            continue
         stored, sha, starts = _stored(row), row[11], row[8]
         reason = _hindrance(stored, sha, starts)
         if reason:
@@ -47,10 +58,16 @@ def take_new(runner: Runner, limit: int, after: int) -> list[StoredEvent]:
         size += len(stored.body)
         taken.append(stored)
     for reason, id in bad:
-        set_aside(runner, id, reason)
+        set_aside(runner, id, reason, hands.owner)
     if taken:
-        runner.change(_START, [int(one.id) for one in taken])
+        runner.change(_START, [int(one.id) for one in taken], me=hands.owner)
     return taken
+
+
+def _behind(row: Any, busy: Busy) -> bool:
+    """Whether an earlier event of the same is being judged elsewhere."""
+    id: int = row[0]
+    return min(busy.get(row[3], id), busy.get(row[13], id)) < id
 
 
 def _stored(row: Any) -> StoredEvent:
@@ -79,9 +96,9 @@ def _hindrance(stored: StoredEvent, sha: bytes, starts: int) -> str:
     return ""
 
 
-def set_aside(runner: Runner, id: int, reason: str) -> None:
-    """Judge an event no more, for a reason that people see."""
-    if runner.run(_SET_ASIDE, why=clean(reason), number=id):
+def set_aside(runner: Runner, id: int, reason: str, owner: str | None) -> None:
+    """Judge an event no more, for a reason that people see; one that somebody else has taken is left as it is."""
+    if runner.run(_SET_ASIDE, why=clean(reason), number=id, me=owner):
         log.error("event %s was set aside: %s", id, reason)
 
 
@@ -102,60 +119,54 @@ def replay(runner: Runner, id: int, resend: bool) -> None:
 
 
 class Recorder:
-    """Records judgements. `last_id` is the highest number a delivery ever had."""
+    """Records judgements. `numbers` are those of deliveries."""
 
-    def __init__(self, last_id: int) -> None:
-        self._last_id = last_id
+    def __init__(self, numbers: Numbers) -> None:
+        self._numbers = numbers
 
-    def record(self, runner: Runner, judged: Sequence[Judged]) -> list[str]:
+    def record(self, runner: Runner, judged: Sequence[Judged], owner: str | None) -> list[str]:
         """Record judgements and all that follows, and give the numbers of the events that counted.
 
-        An event that does not wait for its judgement any more is left as it is.
+        An event that does not wait for its judgement any more, or that somebody else has taken, is left as it is.
         """
-        waiting = {row[0]: row for row in runner.listed(_WAITING, [int(one.event_id) for one in judged])}
+        ids = [int(one.event_id) for one in judged]
+        waiting = {row[0]: row for row in runner.listed(_WAITING, ids, me=owner)}
         counted = {int(one.event_id): one for one in judged if int(one.event_id) in waiting}
         if not counted:
             return []
+        check_cells(runner, list(counted.values()))
         runner.change(_EVALUATED, list(counted))
         runner.many(_JUDGEMENT, [_judgement(id, waiting[id][1], one) for id, one in counted.items()])
         runner.many(_NAME, [row for id, one in counted.items() for row in _names(id, one)])
         self._deliveries(runner, counted, waiting)
+        for id, one in counted.items():
+            if one.effects:
+                again = waiting[id][1] > 1 and not waiting[id][2]
+                apply(runner, still_due(runner, one) if again else one.effects, Cause.of(id, one))
         return [str(id) for id in counted]
 
     def _deliveries(self, runner: Runner, counted: dict[int, Judged], waiting: dict[int, Any]) -> None:
         again = [id for id in counted if waiting[id][1] > 1 and not waiting[id][2]]
         sent = {(id, key) for id, key in runner.listed(_SENT, again)} if again else set()
-        rows = []
-        requests = []
-        id = self._last_id
+        fresh: list[tuple[int, Judged, NewDelivery]] = []
         for event_id, one in counted.items():
             for new in one.deliveries:
-                if (event_id, new.idempotency_key) in sent:
-                    continue
-                id += 1
-                sent.add((event_id, new.idempotency_key))
-                rows.append(_delivery(id, event_id, waiting[event_id][1], new, one.planned_at))
-                requests.append((id, _text(new.request_json)))
-        self._last_id = id
+                if (event_id, new.idempotency_key) not in sent:
+                    sent.add((event_id, new.idempotency_key))
+                    fresh.append((event_id, one, new))
+        ids = self._numbers.take(runner, len(fresh))
+        rows = [
+            _delivery(id, event_id, waiting[event_id][1], new, one.planned_at)
+            for id, (event_id, one, new) in zip(ids, fresh, strict=True)
+        ]
+        requests = [(id, _text(new.request_json)) for id, (_, _, new) in zip(ids, fresh, strict=True)]
         runner.many(_DELIVERY, rows)
         runner.many(_REQUEST, requests)
 
 
 def _judgement(id: int, run: int, one: Judged) -> tuple[object, ...]:
     outcomes = clean(_json(dict(one.outcomes)).decode())
-    return (id, run, one.rulebook, outcomes, _memory(one.memory), micros(one.planned_at))
-
-
-def _memory(memory: MemoryRow) -> str:
-    """Which events and names were known, to be looked up again."""
-    known: dict[str, Any] = {}
-    if memory.before_event is not None:
-        known["before"] = int(memory.before_event)
-    if memory.order_event is not None:
-        known["order"] = int(memory.order_event)
-    if memory.products:
-        known["products"] = {clean(key): clean(value) for key, value in memory.products.items()}
-    return _json(known).decode()
+    return (id, run, one.rulebook, outcomes, kept_memory(one.memory), micros(one.planned_at))
 
 
 def _names(id: int, one: Judged) -> list[tuple[object, ...]]:
@@ -198,6 +209,7 @@ def keep_rulebook(runner: Runner, hash: str, texts: str, now: int) -> None:
     runner.run(_RULEBOOK, hash=hash, texts=texts, loaded_at=now)
 
 
+_ours = or_(event.c.owner.is_(None), event.c.owner == bindparam("me"))
 _NEW = Statement(
     select(
         event.c.id,
@@ -216,18 +228,23 @@ _NEW = Statement(
         event.c.okey,
     )
     .select_from(event.outerjoin(body, body.c.event_id == event.c.id))
-    .where(event.c.state == word("new"), event.c.id > bindparam("after"))
+    .where(event.c.state == word("new"), event.c.id > bindparam("after"), _ours)
     .order_by(event.c.id)
     .limit(bindparam("limit"))
     .offset(number(0))
+    .with_for_update(of=event, skip_locked=True)
 )
 _START = Listed(
-    lambda keys: update(event).values(starts=event.c.starts + number(1)).where(event.c.id.in_(keys))
+    lambda keys: (
+        update(event)
+        .values(starts=event.c.starts + number(1), owner=bindparam("me"))
+        .where(event.c.id.in_(keys))
+    )
 )
 _SET_ASIDE = Statement(
     update(event)
-    .values(state=word("failed"), reason=bindparam("why"))
-    .where(event.c.id == bindparam("number"), event.c.state == word("new"))
+    .values(state=word("failed"), reason=bindparam("why"), owner=null())
+    .where(event.c.id == bindparam("number"), event.c.state == word("new"), _ours)
 )
 _STATE = Statement(
     select(event.c.state, body.c.body.is_not(None))
@@ -246,12 +263,17 @@ _REPLAY = Statement(
     .where(event.c.id == bindparam("number"))
 )
 _WAITING = Listed(
-    lambda keys: select(event.c.id, event.c.run, event.c.resend).where(
-        event.c.id.in_(keys), event.c.state == word("new")
+    lambda keys: (
+        select(event.c.id, event.c.run, event.c.resend)
+        .where(event.c.id.in_(keys), event.c.state == word("new"), _ours)
+        .order_by(event.c.id)
+        .with_for_update()
     )
 )
-_EVALUATED = Listed(lambda keys: update(event).values(state=word("evaluated")).where(event.c.id.in_(keys)))
-_JUDGEMENT = Statement(insert(judgement))
+_EVALUATED = Listed(
+    lambda keys: update(event).values(state=word("evaluated"), owner=null()).where(event.c.id.in_(keys))
+)
+_JUDGEMENT = Insert(judgement)
 _NAME = Upsert(name)
 _SENT = Listed(
     lambda keys: select(delivery.c.event_id, delivery.c.idempotency_key).where(
@@ -259,6 +281,6 @@ _SENT = Listed(
         delivery.c.state.in_(words("queued", "running", "done")),
     )
 )
-_DELIVERY = Statement(insert(delivery))
-_REQUEST = Statement(insert(request))
+_DELIVERY = Insert(delivery)
+_REQUEST = Insert(request)
 _RULEBOOK = Upsert(rulebook)

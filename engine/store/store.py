@@ -27,8 +27,9 @@ from uuid import uuid4
 import msgspec
 from sqlalchemy import bindparam, delete, insert
 
+from engine import __version__ as VERSION
 from engine.model import Delivery
-from engine.store import delivering, judging, noting, sweeping
+from engine.store import delivering, judging, noting, sweeping, workers
 from engine.store.known import KEEP
 from engine.store.numbering import Numbers
 from engine.store.pacing import Limits, Outage, Pace, Paces, Pacing, Rooms, unpaced
@@ -36,6 +37,7 @@ from engine.store.people import People
 from engine.store.places import Kept, place_of
 from engine.store.reading import Reader, number_of
 from engine.store.remembering import memories
+from engine.store.rhythm import Rhythm
 from engine.store.sql import Runner, Statement, Upsert
 from engine.store.tables import mark, quarantine
 from engine.store.text import clean, maybe_moment, micros
@@ -59,7 +61,9 @@ from engine.store.values import (
     NewerSchema,
     NotFound,
     NotPossible,
+    Overtaken,
     Page,
+    Pending,
     Purged,
     Quarantined,
     StoredEvent,
@@ -87,8 +91,10 @@ __all__ = [
     "NotFound",
     "NotPossible",
     "Outage",
+    "Overtaken",
     "Pace",
     "Page",
+    "Pending",
     "Purged",
     "Quarantined",
     "Reader",
@@ -110,14 +116,17 @@ class Store:
 
     def __init__(self, url: str, failpoint: Failpoint, keep: int) -> None:
         self._url = url
-        self._owner = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
+        self._host = socket.gethostname()
+        self._owner = f"{self._host}-{os.getpid()}-{uuid4().hex[:8]}"
+        self._heard_since = 0.0
+        self._under_way: set[int] = set()
+        self._strays = False
         self._place = place_of(url, keep)
         self._new = asyncio.Event()
         self._due = asyncio.Event()
         self._limits = Limits()
         self._rulebook = ""
         self._closed = False
-        self.times = Times()
         self._hands = self._place.hands(self._owner)
         self._writer = WriterThread(self._open_database, after=self._new.set, failpoint=failpoint)
         self._reading = ThreadPoolExecutor(1, "shopbell-reader")
@@ -125,6 +134,14 @@ class Store:
         self._recorder: judging.Recorder
         self._quarantines: Numbers
         self._tidy: Callable[[Runner], None]
+        self._appender: Appending
+        self.times = Times(
+            self._writer.call,
+            self._reads,
+            self._place.knowledge,
+            lambda: self._appender,
+            self._new.set,
+        )
 
     @classmethod
     async def open(cls, url: str, *, failpoint: Failpoint = lambda name: None, keep: int = KEEP) -> Self:
@@ -146,6 +163,7 @@ class Store:
 
     def _open_database(self) -> tuple[Kept, Appending]:
         database, appender = self._place.open()
+        self._appender = appender
         self._recorder = judging.Recorder(database.numbers("delivery"))
         self._quarantines = database.numbers("quarantine")
         self._tidy = database.tidy
@@ -269,9 +287,19 @@ class Store:
         and for earlier events of it to be judged.
         """
         moment, rooms = micros(now), Rooms(limit if each is None else each, room or {})
-        return await self._writer.call(
-            lambda runner: delivering.claim(runner, limit, moment, rooms, self._owner, self._limits, paces)
-        )
+        try:
+            claimed = await self._writer.call(lambda runner: self._claim(runner, limit, moment, rooms, paces))
+        except StoreUnavailable:
+            self._strays = self._place.shared  # perhaps it was committed all the same
+            raise
+        self._strays = False
+        self._under_way |= {one.id for one in claimed}
+        return claimed
+
+    def _claim(self, runner: Runner, limit: int, now: int, rooms: Rooms, paces: Paces) -> list[Delivery]:
+        if self._strays:
+            delivering.strays(runner, self._owner, self._under_way, now)
+        return delivering.claim(runner, limit, now, rooms, self._owner, self._limits, paces)
 
     @property
     def pacing(self) -> Pacing:
@@ -288,6 +316,7 @@ class Store:
     async def finish(self, finished: Sequence[Finished]) -> list[int]:
         """Note how tries ended; the deliveries that counted. One that was taken up by somebody else does not."""
         counted = await self._writer.call(lambda runner: delivering.finish(runner, finished, self._owner))
+        self._under_way -= {one.delivery_id for one in finished}
         self._due.set()
         return counted
 
@@ -298,9 +327,46 @@ class Store:
         person. One with which the process has ended three times is dead. Gives each as it now stands.
         """
         moment = micros(now)
-        changed = await self._writer.call(lambda runner: delivering.recover(runner, asking, moment))
+        changed = await self._writer.call(lambda runner: delivering.recover(runner, asking, moment, self._mine))
         self._due.set()
         return changed
+
+    @property
+    def _mine(self) -> list[str] | None:
+        """Whose rows are this process's own, None for all."""
+        return [self._owner] if self._place.shared else None
+
+    # beside others
+
+    @property
+    def shared(self) -> bool:
+        """Whether several processes may work with this record at once."""
+        return self._place.shared
+
+    async def beat(self, asking: Collection[str], now: datetime) -> list[Delivery]:
+        """Say that this process is at work, and take up what those had under way who are dead; see `recover`.
+
+        To be called every `BEAT` seconds where the record is shared. Nobody counts as dead until this process itself
+        has been heard for as long as it takes to count so: after an outage of the database all have been silent.
+        """
+        moment = micros(now)
+        try:
+            await self._writer.call(lambda runner: workers.beat(runner, self._owner, self._host, VERSION))
+            self._heard_since = self._heard_since or perf_counter()
+            if perf_counter() - self._heard_since < workers.DEAD:
+                return []
+            taken = await self._writer.call(lambda runner: workers.take_back(runner, asking, moment))
+        except StoreUnavailable:
+            self._heard_since = 0.0
+            raise
+        if taken:
+            self._due.set()
+        return taken
+
+    async def leave(self, asking: Collection[str], now: datetime) -> list[Delivery]:
+        """Hand back what this process has in its hands, because it ends; see `recover`."""
+        moment = micros(now)
+        return await self._writer.call(lambda runner: workers.leave(runner, self._owner, asking, moment))
 
     async def retry(self, delivery: str | int, now: datetime) -> None:
         """Have a delivery sent now. Raises `NotFound`, and `NotPossible` for one that was sent or is being sent."""
@@ -415,15 +481,23 @@ class Store:
         )
 
     @property
+    def rhythm(self) -> Rhythm:
+        """How often events come."""
+        return Rhythm(lambda call: self._read(lambda: call(self._reader.runner)))
+
+    @property
     def people(self) -> People:
         """What is kept of a person, to be found or erased."""
         read = lambda call: self._read(lambda: call(self._reader.runner))  # noqa: E731
-        return People(read, self._writer.call, lambda: self._writer.apart(lambda one: one.scrub()), self._known)
+        return People(read, self._writer.call, lambda: self._writer.apart(lambda one: one.scrub()), self._place.knowledge)
 
     async def writable(self) -> None:
         """Prove that the store can be written, by a commit within the last second. Raises `StoreUnavailable`."""
         if perf_counter() - self._writer.figures.at > FRESH:
             await self._writer.call(_probe)
+
+    async def _reads(self, call: Callable[[Runner], Result]) -> Result:
+        return await self._read(lambda: call(self._reader.runner))
 
     async def _read(self, call: Callable[[], Result]) -> Result:
         if self._closed:

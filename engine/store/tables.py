@@ -372,6 +372,7 @@ def _partial(name: str, table: Table, where: str, *columns: str) -> Index:
 
 Index("ix_cell_until", cell.c.until)
 Index("ix_timer_rule", timer.c.rule, timer.c.id)
+Index("ix_timer_event_id", timer.c.event_id)
 _partial("armed", timer, "state = 'armed'", "due_at", "id", "state")
 _partial("ended", timer, "state IN ('fired', 'cancelled')", "ended_at")
 Index(
@@ -386,7 +387,7 @@ Index(
 Index("ix_event_type", event.c.type, event.c.id)
 Index("ix_event_received_at", event.c.received_at, event.c.id)
 _partial("new", event, "state = 'new'", "id", "okey", "state")
-_partial("taken", event, "state = 'new' AND owner IS NOT NULL", "owner", "id").ddl_if(dialect="postgresql")
+_partial("taken", event, "state = 'new' AND owner IS NOT NULL", "owner", "id")
 _partial("failed", event, "state = 'failed'", "id", "state")
 Index("ix_identity_expires_at", identity.c.expires_at)
 Index("ix_note_kept_at", note.c.kept_at)

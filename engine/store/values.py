@@ -34,6 +34,10 @@ class NotPossible(StoreError):
     """What was asked does not fit the state of a row; nothing was changed."""
 
 
+class Overtaken(NotPossible):
+    """What rules were told has changed before their judgement was recorded; they are to be asked again."""
+
+
 class NotFound(StoreError):
     """The record has no such row."""
 
@@ -148,7 +152,8 @@ class Judged:
     """What a rulebook said of an event: the outcomes other than "does not fire", and what is due for it.
 
     `memory` is what the planner was told of the past, `names` what this event teaches, by kind and key
-    (`("product", "mug-blue")`), `effects` what else it changes.
+    (`("product", "mug-blue")`), `effects` what else it changes: `origin` is the event that what they let fall due goes on
+    with, "" for none, and `about` what that one is about.
     """
 
     event_id: str
@@ -159,6 +164,31 @@ class Judged:
     deliveries: Sequence[NewDelivery] = ()
     names: Mapping[tuple[str, str], str] = field(default_factory=dict)
     effects: Sequence[Effect] = ()
+    origin: str = ""
+    about: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """Something that a rule waits for: until when, in words, and for which event.
+
+    `state` is `armed`, `fired` (it has become an event of the schedule) or `cancelled` with its `reason`. `event` is the
+    event it goes on with, "" for the next time of a clock. `rulebook` holds the rule as it was when it began to wait.
+    """
+
+    id: str
+    rule: str
+    word: str
+    key: str
+    text: str
+    event: str
+    about: str
+    state: str
+    armed_at: datetime
+    due_at: datetime
+    rulebook: str
+    reason: str = ""
+    ended_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

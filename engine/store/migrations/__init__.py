@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 from engine.store.values import NewerSchema, StoreUnavailable
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest revision: a database that has it is opened without looking further."""
 
 log = logging.getLogger("shopbell.store")
@@ -59,15 +60,21 @@ def _known() -> set[str]:
 
 
 def _run(connection: sqlite3.Connection) -> None:
-    from alembic import command
-    from alembic.config import Config
     from sqlalchemy import StaticPool, create_engine
 
     engine = create_engine("sqlite://", creator=lambda: connection, poolclass=StaticPool)
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     with engine.connect() as used:
         used.exec_driver_sql("BEGIN IMMEDIATE")
-        config.attributes["connection"] = used
-        command.upgrade(config, "head")
+        run(used)
         used.commit()
+
+
+def run(connection: Any) -> None:
+    """Run the revisions that are missing on SQLAlchemy's connection, within its transaction."""
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")

@@ -1,0 +1,76 @@
+"""What rules remember, wait for and collect."""
+
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+
+def upgrade() -> None:
+    """Add the tables of time words."""
+    op.create_table(
+        "cell",
+        sa.Column("rule", sa.Text(), nullable=False),
+        sa.Column("word", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("rule", "word", "key", name="pk_cell"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_cell_until", "cell", ["until"])
+    op.create_table(
+        "timer",
+        sa.Column("id", NUMBER, nullable=False),
+        sa.Column("rule", sa.Text(), nullable=False),
+        sa.Column("word", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("due_at", sa.BigInteger(), nullable=False),
+        sa.Column("armed_at", sa.BigInteger(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("event_id", NUMBER, nullable=True),
+        sa.Column("about", sa.Text(), nullable=False),
+        sa.Column("rulebook", sa.Text(), nullable=False),
+        sa.Column("fresh", sa.Boolean(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("ended_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name="pk_timer"),
+        sqlite_autoincrement=True,
+    )
+    op.create_index("ix_timer_rule", "timer", ["rule", "id"])
+    op.create_index("ix_timer_event_id", "timer", ["event_id"])
+    _partial("ix_timer_armed", "timer", "state = 'armed'", "due_at", "id", "state")
+    _partial("ix_timer_ended", "timer", "state IN ('fired', 'cancelled')", "ended_at")
+    _partial("ix_timer_one", "timer", "state = 'armed'", "rule", "word", "key", unique=True)
+    op.create_table(
+        "timer_key",
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("timer_id", NUMBER, nullable=False),
+        sa.PrimaryKeyConstraint("key", "timer_id", name="pk_timer_key"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_timer_key_timer_id", "timer_key", ["timer_id"])
+    op.create_table(
+        "collected",
+        sa.Column("rule", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("event_id", NUMBER, nullable=False),
+        sa.Column("about", sa.Text(), nullable=False),
+        sa.Column("added_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("rule", "key", "event_id", name="pk_collected"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_collected_rule_about", "collected", ["rule", "about"])
+    op.create_index("ix_collected_event_id", "collected", ["event_id"])
+
+
+def _partial(name: str, table: str, where: str, *columns: str, **more: Any) -> None:
+    condition = sa.text(where)
+    op.create_index(name, table, list(columns), sqlite_where=condition, postgresql_where=condition, **more)
