@@ -9,11 +9,11 @@ from itertools import zip_longest
 from typing import Any
 
 import msgspec
-from sqlalchemy import Select, and_, bindparam, exists, func, insert, null, or_, select, tuple_, update
+from sqlalchemy import Select, and_, bindparam, exists, func, null, or_, select, tuple_, update
 
 from engine.model import Delivery, DeliveryState
 from engine.store.pacing import Claiming, Limits, Paces, Rooms, whole
-from engine.store.sql import Listed, Runner, Statement, number, word, words
+from engine.store.sql import Insert, Listed, Runner, Statement, number, word, words
 from engine.store.tables import attempt, delivery, event, request
 from engine.store.text import clean, maybe_micros, moment
 from engine.store.values import Finished, NotFound, NotPossible
@@ -90,6 +90,14 @@ def next_due(runner: Runner, now: int, exclude: Collection[str]) -> int | None:
     return min(times, default=None)
 
 
+def strays(runner: Runner, owner: str, known: Collection[int], now: int) -> None:
+    """Put back what a process has without knowing: it was claimed in a transaction whose answer was lost on its way."""
+    lost = [row[0] for row in runner.listed(_RUNNING_OF, [owner]) if row[0] not in known]
+    runner.change(_NOT_BEGUN, lost, why=_LOST)
+    for id in lost:
+        _place(runner, id, DeliveryState.QUEUED, now)
+
+
 def finish(runner: Runner, finished: Sequence[Finished], owner: str) -> list[int]:
     """Note how tries ended, and give the deliveries that counted.
 
@@ -123,18 +131,23 @@ def _finish(runner: Runner, one: Finished, owner: str) -> bool:
     return bool(counted)
 
 
-def recover(runner: Runner, asking: Collection[str], now: int) -> list[Delivery]:
+def recover(
+    runner: Runner, asking: Collection[str], now: int, owners: Sequence[str] | None = None
+) -> list[Delivery]:
     """Take up what was under way when the process last ended, and give it as it stands now.
+
+    Where several processes share the record, what those in `owners` had under way, and nobody else.
 
     Nobody knows whether it went out, so its try ends as unsure. It is sent again or waits for a person, as its request
     says, else as is usual for its kind: those in `asking` wait. One that the process has ended with three times is not
     tried again.
     """
-    rows = sorted(runner.rows(_RUNNING))  # sorted there, the whole table would be read instead of the index
+    found = runner.rows(_RUNNING) if owners is None else runner.listed(_RUNNING_OF, owners)
+    rows = sorted({row[0]: row for row in found}.values())  # there, the table would be read for that, not the index
     if not rows:
         return []
-    runner.run(_UNSURE, why=_STOPPED)
     ids = [row[0] for row in rows]
+    runner.change(_UNSURE, ids, why=_STOPPED)
     unsure = Counter(id for (id,) in runner.listed(_UNSURE_TRIES, ids))
     changed = []
     for row in rows:
@@ -241,6 +254,7 @@ DELIVERY = (
 """The columns a delivery is made of."""
 
 _KIND, _CONNECTION, _DUE_AT, _ATTEMPTS, _REQUEST = 4, 6, 8, 9, 12
+_LOST = "the connection to the database broke before this was begun"
 _STOPPED = "the process ended before the answer was noted"
 _one = number(1)
 _earlier = delivery.alias("earlier")
@@ -290,6 +304,7 @@ _DUE = Statement(
     .order_by(delivery.c.due_at, delivery.c.id)
     .limit(bindparam("limit"))
     .offset(number(0))
+    .with_for_update(of=delivery, skip_locked=True)
 )
 _NEW = Statement(
     with_requests()
@@ -304,6 +319,7 @@ _NEW = Statement(
     .order_by(delivery.c.due_at, delivery.c.id)
     .limit(bindparam("limit"))
     .offset(number(0))
+    .with_for_update(of=delivery, skip_locked=True)
 )
 _NEXT = Statement(
     select(func.min(delivery.c.due_at)).where(
@@ -319,7 +335,7 @@ _CLAIM = Listed(
         .where(delivery.c.id.in_(keys))
     )
 )
-_ATTEMPT = Statement(insert(attempt))
+_ATTEMPT = Insert(attempt)
 _FINISH = Statement(
     update(delivery)
     .values(
@@ -350,12 +366,25 @@ _END_ATTEMPT = Statement(
     .where(attempt.c.delivery_id == bindparam("number"), attempt.c.number == bindparam("attempt_no"))
 )
 _RUNNING = Statement(with_requests().where(delivery.c.state == word("running")))
-_UNSURE = Statement(
-    update(attempt)
-    .values(outcome=word("unsure"), detail=bindparam("why"))
-    .where(
-        attempt.c.outcome == word("running"),
-        attempt.c.delivery_id.in_(select(delivery.c.id).where(delivery.c.state == word("running"))),
+_RUNNING_OF = Listed(
+    lambda keys: (
+        with_requests()
+        .where(delivery.c.state == word("running"), delivery.c.owner.in_(keys))
+        .with_for_update(of=delivery, skip_locked=True)
+    )
+)
+_UNSURE = Listed(
+    lambda keys: (
+        update(attempt)
+        .values(outcome=word("unsure"), detail=bindparam("why"))
+        .where(attempt.c.outcome == word("running"), attempt.c.delivery_id.in_(keys))
+    )
+)
+_NOT_BEGUN = Listed(
+    lambda keys: (
+        update(attempt)
+        .values(outcome=word("retry"), detail=bindparam("why"))
+        .where(attempt.c.outcome == word("running"), attempt.c.delivery_id.in_(keys))
     )
 )
 _UNSURE_TRIES = Listed(
@@ -363,7 +392,7 @@ _UNSURE_TRIES = Listed(
         attempt.c.delivery_id.in_(keys), attempt.c.outcome == word("unsure")
     )
 )
-_STATE = Statement(select(delivery.c.state).where(delivery.c.id == bindparam("number")))
+_STATE = Statement(select(delivery.c.state).where(delivery.c.id == bindparam("number")).with_for_update())
 _PLACE = Statement(
     update(delivery)
     .values(

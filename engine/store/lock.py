@@ -37,7 +37,8 @@ class FileLock:
             os.close(self._file)
             raise AnotherProcess(
                 f"Another Shopbell{holder} is already working with the database {database}. Stop that one first, or "
-                "give this one a database of its own (database: in shopbell.yaml)."
+                "give this one a database of its own (database: in shopbell.yaml). Several can share one on PostgreSQL "
+                "(database: postgresql://…)."
             ) from None
         os.ftruncate(self._file, 0)
         os.write(self._file, str(os.getpid()).encode())

@@ -6,7 +6,20 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import cache, cached_property
 from typing import Any, Protocol
 
-from sqlalchemy import BindParameter, ColumnElement, Table, bindparam, literal_column
+from sqlalchemy import (
+    BindParameter,
+    Column,
+    ColumnElement,
+    LargeBinary,
+    Table,
+    bindparam,
+    cast,
+    column,
+    func,
+    insert,
+    literal_column,
+    select,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.sql.elements import ClauseElement
@@ -42,21 +55,85 @@ class Statement:
         return self._element
 
 
-class Upsert(Statement):
-    """Inserts a row, or puts it in the place of the one with its key. Its parameters are the table's columns."""
+class OnPostgres(Statement):
+    """One statement for PostgreSQL alone, for what only several processes need."""
 
-    def __init__(self, table: Table) -> None:
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The names of the parameters, in the order of the text."""
+        compiled: Any = self._element.compile(dialect=DIALECTS["postgresql"])
+        return tuple(compiled.positiontup)
+
+
+class Insert(Statement):
+    """Inserts rows of a table. Its parameters are the table's columns; those in `fixed` have the same value in all rows.
+
+    PostgreSQL takes many rows with one statement, as a list for each column.
+    """
+
+    def __init__(self, table: Table, **fixed: ColumnElement[Any]) -> None:
         self._table = table
+        self._fixed = fixed
+        self._columns = [one for one in table.c if one.name not in fixed]
+
+    @cache  # noqa: B019  # statements live as long as the program
+    def lists_text(self) -> str:
+        """The text for PostgreSQL with a list for each column; lists of bytes go as they are."""
+        text = str(self._of_lists().compile(dialect=DIALECTS["postgresql"]))
+        head, *rest = text.split("%s")
+        marks = ["%b" if isinstance(one.type, LargeBinary) else "%s" for one in self._columns]
+        return head + "".join(mark + part for mark, part in zip(marks, rest, strict=True))
+
+    def lists(self, rows: Sequence[Sequence[object]]) -> list[list[object]]:
+        """The rows as a list for each column."""
+        return [list(values) for values in zip(*rows, strict=True)]
 
     def _for(self, dialect: str) -> ClauseElement:
+        return insert(self._table).values(self._values())
+
+    def _values(self) -> dict[str, Any]:
+        return {one.name: bindparam(one.name) for one in self._columns} | self._fixed
+
+    def _of_lists(self) -> Any:
+        given = given_lists(self._columns)
+        names = [one.name for one in self._columns]
+        row = select(*(given.c[name] for name in names), *self._fixed.values())
+        return postgresql.insert(self._table).from_select([*names, *self._fixed], row)
+
+
+class Upsert(Insert):
+    """Inserts a row, or puts it in the place of the one with its key. Its parameters are the table's columns."""
+
+    def lists(self, rows: Sequence[Sequence[object]]) -> list[list[object]]:
+        """As above, of each key the last row only, and sorted, so that no two writers wait for each other."""
+        places = [place for place, one in enumerate(self._columns) if one.primary_key]
+        last: dict[Any, Sequence[object]] = {tuple(row[place] for place in places): row for row in rows}
+        return super().lists([last[key] for key in sorted(last)])
+
+    def _for(self, dialect: str) -> ClauseElement:
+        one: ClauseElement = self._or_replace(_INSERTS[dialect](self._table).values(self._values()))
+        return one
+
+    def _of_lists(self) -> Any:
+        return self._or_replace(super()._of_lists())
+
+    def _or_replace(self, row: Any) -> Any:
         keys = list(self._table.primary_key.columns)
-        row: Any = _INSERTS[dialect](self._table)
-        others = {column.name: row.excluded[column.name] for column in self._table.c if column not in keys}
-        conflict: ClauseElement = row.on_conflict_do_update(index_elements=keys, set_=others)
-        return conflict
+        others = {one.name: row.excluded[one.name] for one in self._table.c if one not in keys}
+        return row.on_conflict_do_update(index_elements=keys, set_=others)
 
 
 _INSERTS: dict[str, Callable[[Table], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+
+def given_lists(columns: Sequence[Column[Any]]) -> Any:
+    """A list for each column, handed to PostgreSQL as the table `given`."""
+    lists = (cast(bindparam(one.name), postgresql.ARRAY(one.type)) for one in columns)
+    return (
+        func.unnest(*lists)
+        .table_valued(*(column(one.name) for one in columns), name="given")
+        .render_derived()
+    )
 
 
 class Listed:
@@ -122,8 +199,12 @@ class Runner:
     """Runs statements on one connection; used by one thread at a time."""
 
     def __init__(self, connection: Connection, dialect: str) -> None:
-        self.connection = connection
         self.dialect = dialect
+        self.use(connection)
+
+    def use(self, connection: Connection) -> None:
+        """Go on with another connection."""
+        self.connection = connection
         self.cursor: Cursor = connection.cursor()
 
     def rows(self, statement: Statement, **parameters: object) -> list[Any]:
@@ -143,7 +224,11 @@ class Runner:
 
     def many(self, statement: Statement, rows: Sequence[Sequence[object]]) -> None:
         """Run a statement for each row of parameters, which are in the order of its `names`."""
-        if rows:
+        if not rows:
+            return
+        if isinstance(statement, Insert) and self.dialect == "postgresql":
+            self.cursor.execute(statement.lists_text(), statement.lists(rows))
+        else:
             self.cursor.executemany(statement.text(self.dialect), rows)
 
     def listed(self, statement: Listed, keys: Sequence[object], **parameters: object) -> list[Any]:

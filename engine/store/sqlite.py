@@ -7,15 +7,18 @@ damage the file.
 from __future__ import annotations
 
 import sqlite3
+from contextlib import AbstractContextManager, closing, nullcontext
 from pathlib import Path
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from engine.store.disk import Disk
 from engine.store.lock import FileLock
-from engine.store.migrations import upgrade
+from engine.store.migrations import revision, upgrade
+from engine.store.numbering import Counted, Numbers
 from engine.store.sql import Runner
-from engine.store.values import StoreUnavailable
+from engine.store.values import FileGone, StoreUnavailable
 
 BUSY_MS = 5000
 """Milliseconds to wait for another program that holds the file."""
@@ -35,7 +38,7 @@ def path_of(url: str) -> Path:
         raise StoreUnavailable(f'the database "{url}" is no address; {_EXAMPLE}') from None
     if address.get_backend_name() != "sqlite":
         raise StoreUnavailable(
-            f"a database of the kind {address.get_backend_name()} cannot be used by this version; {_EXAMPLE}"
+            f"a database of the kind {address.get_backend_name()} cannot be used; {_EXAMPLE}, or postgresql://…"
         )
     if not address.database or address.database == ":memory:":
         raise StoreUnavailable(f"a database in memory would lose the events it accepted; {_EXAMPLE}")
@@ -48,8 +51,10 @@ _EXAMPLE = "name a file, such as sqlite:///var/shopbell.db"
 class SqliteDatabase:
     """The database in a file, as the thread that writes it uses it. Nobody else may open the file to write."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, disk: Disk | None = None) -> None:
         """Open a file, make it where there is none, and bring its tables up to date.
+
+        `disk` is what it is on, which may have a ballast to let go.
 
         Raises `AnotherProcess`, `NewerSchema` and `StoreUnavailable`.
         """
@@ -64,15 +69,53 @@ class SqliteDatabase:
             self._lock.release()
             raise
         self.runner = Runner(self._connection, "sqlite")
+        self._path = path
+        self._file = _identity(path)
+        self._disk = disk
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The connection that writes."""
+        return self._connection
 
     def last_number(self, table: str) -> int:
         """The highest number a table ever gave a row, those deleted included."""
         row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
         return row[0] if row else 0
 
+    def numbers(self, table: str) -> Numbers:
+        """The numbers of a table's rows."""
+        return Counted(self.last_number(table))
+
+    def again(self, error: Exception) -> bool:
+        """Nobody else writes, so nobody can have been in the way; but a full disk may have had a ballast."""
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        return self._disk is not None and code in _NO_ROOM and self._disk.relieve()
+
+    def tidy(self, runner: Runner) -> None:
+        """Give back some of the space that is no longer used."""
+        give_back_space(runner)
+
     def begin(self) -> None:
-        """Begin a transaction that writes."""
+        """Begin a transaction that writes. Raises `FileGone` where the file is no longer there, for nobody would find it."""
+        if _identity(self._path) != self._file:
+            raise FileGone(self._put_back())
         self._connection.execute("BEGIN IMMEDIATE").close()
+
+    def _put_back(self) -> str:
+        """Write what the file held, which only we still have, where it was; what was done, and what is to do."""
+        to = self._path
+        if to.exists():  # somebody has put another file there: it is not ours to overwrite
+            to = to.with_name(f"{to.name}.saved")
+        part = to.with_name(to.name + ".part")
+        with closing(sqlite3.connect(part, isolation_level=None)) as copy:
+            self._connection.backup(copy)
+        self._connection.close()  # it takes its log away, by the name that the new file's would have
+        part.replace(to)
+        return (
+            f"the database file {self._path} was removed or replaced while the service worked with it. Everything that was in "
+            f"it was saved as {to.name}; start the service again"
+        )
 
     def commit(self) -> None:
         """Make it last: after this it is on the disk."""
@@ -87,6 +130,15 @@ class SqliteDatabase:
         """What an error says of the database; None where it tells of a mistake in a single job."""
         return unavailable(error) if isinstance(error, sqlite3.Error) else None
 
+    def scrub(self) -> bool:
+        """Carry the log over into the file and empty it; what is deleted there is overwritten. Not while others read."""
+        self._connection.execute("PRAGMA busy_timeout = 0").close()
+        try:
+            busy = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        finally:
+            self._connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}").close()
+        return not busy
+
     def close(self) -> None:
         """Let go of it; what is not committed is undone, and a statement that broke off in the middle is let go of."""
         try:
@@ -95,6 +147,53 @@ class SqliteDatabase:
         finally:
             self._connection.close()
             self._lock.release()
+
+
+class SqliteReading:
+    """The database in a file, to be read only; also beside the process that writes it."""
+
+    name = "SQLite"
+    version = sqlite3.sqlite_version
+
+    def __init__(self, path: Path) -> None:
+        """Open a file that is there. Raises `StoreUnavailable` where it is not."""
+        if not path.exists():
+            raise StoreUnavailable(f"there is no database {path} yet; it is made when the service first starts")
+        self.place = str(path)
+        self._connection = open_reader(path)
+        self.runner = Runner(self._connection, "sqlite")
+
+    def looking(self) -> AbstractContextManager[None]:
+        """One look at the record."""
+        return nullcontext()
+
+    def unavailable(self, error: Exception) -> StoreUnavailable | None:
+        """What an error says of the database; None where it tells of a mistake in the question."""
+        return unavailable(error) if isinstance(error, sqlite3.Error) else None
+
+    def revision(self) -> str:
+        """The revision of its tables, "" where there are none."""
+        return revision(self._connection)
+
+    def size(self) -> int:
+        """Bytes of the database."""
+        return size(self._connection)
+
+    def close(self) -> None:
+        """Let go of it."""
+        self._connection.close()
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file stands there."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+_NO_ROOM = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR)
 
 
 def _upgraded(path: Path) -> sqlite3.Connection:

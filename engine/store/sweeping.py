@@ -6,8 +6,9 @@ from typing import Any
 
 from sqlalchemy import bindparam, delete, exists, func, select
 
-from engine.store.known import Known
+from engine.store.hands import take_lock
 from engine.store.noting import forget_notes
+from engine.store.places import Knowledge, Place
 from engine.store.sql import Listed, Runner, Statement, number, word, words
 from engine.store.tables import (
     attempt,
@@ -29,11 +30,13 @@ FAR = 1 << 62
 """A number that no event has."""
 
 
-def purge(runner: Runner, known: Known, before: int, deliveries_before: int, limit: int) -> Purged:
+def purge(runner: Runner, place: Place, before: int, deliveries_before: int, limit: int) -> Purged:
     """Let go of some old rows: settled deliveries, judged events without deliveries, bodies that could not be read.
 
     An event stays as long as one of its deliveries does, and one that was set aside stays until somebody decides.
     """
+    if not _mine(runner, place):
+        return Purged(0, 0, 0, 0)
     deliveries = [row[0] for row in runner.rows(_SETTLED, before=deliveries_before, limit=limit)]
     for statement in (_REQUESTS, _ATTEMPTS, _DELIVERIES):
         runner.change(statement, deliveries)
@@ -41,7 +44,7 @@ def purge(runner: Runner, known: Known, before: int, deliveries_before: int, lim
     ids = [row[0] for row in events]
     for statement in (_BODIES, _JUDGEMENTS, _EVENTS):
         runner.change(statement, ids)
-    _forget(runner, known, events)
+    _forget(runner, place.knowledge, events)
     bodies = [row[0] for row in runner.rows(_UNREADABLE, before=before, limit=limit)]
     runner.change(_QUARANTINE, bodies)
     forget_notes(runner, deliveries_before)
@@ -50,14 +53,21 @@ def purge(runner: Runner, known: Known, before: int, deliveries_before: int, lim
     return Purged(len(ids), len(deliveries), len(bodies), kept)
 
 
-def purge_identities(runner: Runner, known: Known, now: int, limit: int) -> int:
+def purge_identities(runner: Runner, place: Place, now: int, limit: int) -> int:
     """Let go of some identities whose window has passed; how many."""
+    if not _mine(runner, place):
+        return 0
     keys = [row[0] for row in runner.rows(_EXPIRED, now=now, limit=limit)]
-    known.identities.remove(runner, keys)
+    place.knowledge.identities.remove(runner, keys)
     return len(keys)
 
 
-def _forget(runner: Runner, known: Known, events: list[Any]) -> None:
+def _mine(runner: Runner, place: Place) -> bool:
+    """Whether it is for this process to sweep at this moment: two at a time would only get in each other's way."""
+    return not place.shared or take_lock(runner, "sweeping")
+
+
+def _forget(runner: Runner, known: Knowledge, events: list[Any]) -> None:
     """Subjects whose newest event went, and aliases that such an event gave."""
     gone = {row[0] for row in events}
     states = known.subjects.find(runner, {row[1] for row in events})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Thread
@@ -13,9 +13,8 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from engine.store.appending import Appender
 from engine.store.sql import Runner
-from engine.store.values import Appended, Arrival, NotFound, NotPossible, StoreUnavailable
+from engine.store.values import Appended, Arrival, FileGone, NotFound, NotPossible, StoreUnavailable
 
 log = logging.getLogger("shopbell.store")
 
@@ -24,6 +23,9 @@ Failpoint = Callable[[str], None]
 
 GROUP = 1000
 """Jobs in one transaction at most, so that none waits long for its answer."""
+
+TRIES = 5
+"""How often a transaction that got in the way of another's is done before its callers hear of it."""
 
 WAITING_JOBS = 20_000
 WAITING_BYTES = 64 * 1024 * 1024
@@ -51,18 +53,43 @@ class Database(Protocol):
         """What an error says of the database; None where it tells of a mistake in a single job."""
         ...
 
+    def scrub(self) -> bool:
+        """Leave nothing in the database's files of what was deleted or changed; whether that could be done just now."""
+        ...
+
+    def again(self, error: Exception) -> bool:
+        """Whether the same transaction may well succeed when it is done again."""
+        ...
+
     def close(self) -> None:
         """Let go of it."""
         ...
 
 
+class Appending(Protocol):
+    """Keeps arrivals within the running transaction, and is told what became of that."""
+
+    def append(self, runner: Runner, waiting: Sequence[tuple[Arrival, int]]) -> list[Appended]:
+        """What became of each arrival, in their order."""
+        ...
+
+    def committed(self) -> None:
+        """The transaction counts."""
+        ...
+
+    def rolled_back(self) -> None:
+        """The transaction does not count."""
+        ...
+
+
 class Job(msgspec.Struct, gc=False, eq=False):
-    """One thing to be done in a transaction, and who waits for it: an arrival to keep, or a call."""
+    """One thing to be done, and who waits for it: an arrival to keep, a call, or a call outside of any transaction."""
 
     future: asyncio.Future[Any]
     arrival: Arrival | None = None
     received_at: int = 0
     call: Callable[[Runner], Any] | None = None
+    apart: Callable[[Any], Any] | None = None
     outcome: Any = None
     error: Exception | None = None
 
@@ -82,7 +109,7 @@ class WriterThread:
 
     def __init__(
         self,
-        open_database: Callable[[], tuple[Database, Appender]],
+        open_database: Callable[[], tuple[Database, Appending]],
         *,
         after: Callable[[], None],
         failpoint: Failpoint,
@@ -101,7 +128,7 @@ class WriterThread:
         self._ended: asyncio.Future[None] = self._loop.create_future()
         self.figures = Figures()
         self._database: Database
-        self._appender: Appender
+        self._appender: Appending
 
     # on the event loop
 
@@ -109,6 +136,11 @@ class WriterThread:
         """Open the database in the thread. Raises what opening it raises."""
         self._thread.start()
         await self._opened
+
+    async def broken(self) -> str:
+        """Wait until the thread has ended by itself; why."""
+        await asyncio.shield(self._ended)
+        return str(self._stopped)
 
     async def stop(self) -> None:
         """Do what waits, then let go of the database."""
@@ -131,6 +163,12 @@ class WriterThread:
         """Run a call within a transaction, together with what else waits."""
         future: asyncio.Future[Result] = self._loop.create_future()
         self._put(Job(future, call=call))
+        return future
+
+    def apart(self, call: Callable[[Any], Result]) -> asyncio.Future[Result]:
+        """Run a call on the database between two transactions."""
+        future: asyncio.Future[Result] = self._loop.create_future()
+        self._put(Job(future, apart=call))
         return future
 
     def _put(self, job: Job) -> None:
@@ -190,8 +228,10 @@ class WriterThread:
                 self._run(jobs)
                 jobs = []
         except BaseException as error:
-            log.critical("the thread that writes the record has ended", exc_info=error)
             reason = StoreUnavailable("the record is no longer written; start the service again")
+            if isinstance(error, FileGone):
+                reason = StoreUnavailable(str(error))
+            log.critical("the thread that writes the record has ended: %s", reason, exc_info=error)
         finally:
             try:
                 self._database.close()
@@ -201,17 +241,30 @@ class WriterThread:
     def _run(self, jobs: list[Job]) -> None:
         for start in range(0, len(jobs), GROUP):
             group = jobs[start : start + GROUP]
-            self._transact(group)
+            if inside := [job for job in group if job.apart is None]:
+                self._transact(inside)
+            for job in group:
+                self._do_apart(job)
             self._fail("before answer")
             self._loop.call_soon_threadsafe(self._answer, group)
 
-    def _transact(self, group: list[Job]) -> None:
+    def _do_apart(self, job: Job) -> None:
+        if job.apart is not None:
+            try:
+                job.outcome = job.apart(self._database)
+            except Exception as error:
+                job.error = self._database.unavailable(error) or error
+
+    def _transact(self, group: list[Job], tries: int = TRIES) -> None:
         """Run jobs in one transaction; where one of them is at fault, each in its own."""
         began = perf_counter()
         try:
             self._commit(group)
         except Exception as error:
             self._roll_back()
+            if tries > 1 and self._database.again(error):
+                self._transact(group, tries - 1)
+                return
             reason = self._database.unavailable(error)
             if reason is not None or len(group) == 1:
                 for job in group:

@@ -87,7 +87,7 @@ async def test_what_waits_is_counted(store: Store, shop: Any) -> None:
         shop.delivery(state=DeliveryState.DEAD, connection="email/care"),
     ]
     await shop.due(store, *made)
-    await store.claim(1, shop.now, frozenset({"http/erp"}))
+    await store.claim(1, shop.now, room={"http/erp": 0})
     counts = await store.counts()
     assert (counts.new_events, counts.oldest_new, counts.failed_events) == (2, shop.now, 1)
     assert counts.deliveries == {

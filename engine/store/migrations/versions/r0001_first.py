@@ -285,10 +285,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_worker"),
         sqlite_with_rowid=False,
     )
-    if op.get_context().dialect.name == "postgresql":
-        op.create_index(
-            "ix_event_taken",
-            "event",
-            ["owner", "id"],
-            postgresql_where=sa.text("state = 'new' AND owner IS NOT NULL"),
-        )
+    op.create_index(
+        "ix_event_taken",
+        "event",
+        ["owner", "id"],
+        sqlite_where=sa.text("state = 'new' AND owner IS NOT NULL"),
+        postgresql_where=sa.text("state = 'new' AND owner IS NOT NULL"),
+    )
