@@ -30,6 +30,7 @@ from sqlalchemy import bindparam, delete, insert
 from engine import __version__ as VERSION
 from engine.model import Delivery
 from engine.store import delivering, judging, noting, sweeping, workers
+from engine.store.disk import Disk
 from engine.store.known import KEEP
 from engine.store.numbering import Numbers
 from engine.store.pacing import Limits, Outage, Pace, Paces, Pacing, Rooms, unpaced
@@ -187,12 +188,14 @@ class Store:
 
     def append(self, arrival: Arrival, received_at: datetime) -> asyncio.Future[Appended]:
         """Keep an event, or count one more arrival of it. To be awaited; the answer comes once it is on the disk."""
+        self._have_room()
         return self._writer.append(arrival, micros(received_at))
 
     async def quarantine(
         self, *, source: str, reason: str, body: bytes, headers: Mapping[str, str], received_at: datetime
     ) -> str:
         """Keep an authentic body that could not be read; its number."""
+        self._have_room()
         kept = msgspec.json.encode({clean(key): clean(value) for key, value in headers.items()}).decode()
         row = (clean(source), clean(reason), body, kept, micros(received_at))
         return str(await self._writer.call(lambda runner: self._quarantine(runner, row)))
@@ -491,8 +494,23 @@ class Store:
         read = lambda call: self._read(lambda: call(self._reader.runner))  # noqa: E731
         return People(read, self._writer.call, lambda: self._writer.apart(lambda one: one.scrub()), self._place.knowledge)
 
+    @property
+    def disk(self) -> Disk | None:
+        """What the database is on, where that is ours to mind."""
+        return self._place.disk
+
+    def _have_room(self) -> None:
+        """Turn senders away before the disk is full: what they send would be lost in the middle."""
+        if self.disk is not None and (reason := self.disk.low):
+            raise StoreUnavailable(reason)
+
+    async def broken(self) -> str:
+        """Wait until the record can no longer be written by this process, whatever happens; why."""
+        return await self._writer.broken()
+
     async def writable(self) -> None:
         """Prove that the store can be written, by a commit within the last second. Raises `StoreUnavailable`."""
+        self._have_room()
         if perf_counter() - self._writer.figures.at > FRESH:
             await self._writer.call(_probe)
 

@@ -30,6 +30,10 @@ class NewerSchema(StoreError):
     """The database was last opened by a newer version, whose tables this one does not know."""
 
 
+class FileGone(BaseException):
+    """The database file is no longer where it was: whoever writes it must end. The text says what was done and to do."""
+
+
 class NotPossible(StoreError):
     """What was asked does not fit the state of a row; nothing was changed."""
 
