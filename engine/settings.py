@@ -10,7 +10,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import time, timedelta
 from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -22,6 +22,7 @@ from engine.language.node import Entry, MappingNode, Node, ScalarNode, SequenceN
 from engine.language.problem import Problem, Problems
 from engine.language.scope import Shop
 from engine.language.words import listing, nearest, normal_key, read_duration
+from engine.runtime.alarms import Alarm, Failing, Hours, Notice, Silence
 from engine.runtime.senders import (
     PREFIX,
     Basic,
@@ -46,6 +47,7 @@ _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}")
 LONGEST_FILE = 64 * 1024
 """Bytes of a file that a setting is read from, at most: a secret or a certificate is shorter."""
 
+_HOURS = re.compile(r"\s*(\d{1,2}:\d{2})\s*(?:to|-|–)\s*(\d{1,2}:\d{2})\s*")
 _VARIABLE = re.compile(r"\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)|file:(?P<file>[^{}]+))\}")
 
 
@@ -90,6 +92,7 @@ class Settings:
     keep_deliveries: timedelta = timedelta(days=90)
     keep_repeats: timedelta = timedelta(days=7)
     largest_body: int = 256_000
+    alarms: tuple[Alarm, ...] = ()
     file: Path | None = None
 
     @property
@@ -147,6 +150,7 @@ class _Reader:
         "network",
         "retention",
         "limits",
+        "alarms",
     )
 
     def __init__(
@@ -186,6 +190,7 @@ class _Reader:
             allow=self._allow(found.get("network")),
             **self._retention(found.get("retention")),
             largest_body=self._largest(found.get("limits")),
+            alarms=self._alarms(found.get("alarms"), Destinations(self._public(connections), known=True)),
             file=self.file,
         )
 
@@ -510,6 +515,97 @@ class _Reader:
         known = ("allow",)
         found = self._keys(entry.value, known, "setting of the network") if entry is not None else {}
         return self._ranges(found.get("allow"))
+
+    # alarms
+
+    def _alarms(self, entry: Entry | None, destinations: Destinations) -> tuple[Alarm, ...]:
+        """What is watched; two alarms of the same name would be one."""
+        if entry is None:
+            return ()
+        nodes = entry.value.items if isinstance(entry.value, SequenceNode) else (entry.value,)
+        alarms: dict[str, Alarm] = {}
+        for node in nodes:
+            alarm = self._alarm(node, destinations)
+            if alarm is not None and alarms.setdefault(alarm.name, alarm) is not alarm:
+                self.problems.error(node.mark, f"this alarm is there already: {alarm.name}")
+        return tuple(alarms.values())
+
+    def _alarm(self, node: Node, destinations: Destinations) -> Alarm | None:
+        words = tuple(word for word, action in self.actions.items() if action.notice)
+        known = ("no", "for", "during", "connection_fails_for", *words)
+        found = self._keys(node, known, "setting of an alarm")
+        notices = tuple(self._notice(word, one, destinations) for word, one in found.items() if word in words)
+        if found and not notices:
+            message = f"nobody is told of this alarm: say whom, by {listing(words, 'or')}"
+            self.problems.error(node.mark, message, "slack: ops")
+        if "connection_fails_for" in found:
+            return self._failing(found, notices)
+        if "no" in found:
+            return self._silence(found, notices)
+        message = "an alarm watches for events that stay away, or for a connection that fails"
+        self.problems.error(node.mark, message, "no: order_completed, or connection fails for: 15 minutes")
+        return None
+
+    def _failing(self, found: Mapping[str, Entry], notices: tuple[Notice, ...]) -> Alarm | None:
+        for word in ("no", "for", "during"):
+            if word in found:
+                message = f"`{word}` belongs to an alarm of its own, in a line that begins with a dash"
+                self.problems.error(found[word].key.mark, message)
+        length = self._length(found["connection_fails_for"])
+        return Failing(length, notices) if length else None
+
+    def _silence(self, found: Mapping[str, Entry], notices: tuple[Notice, ...]) -> Alarm | None:
+        types = self._event_types(found["no"])
+        if "for" not in found:
+            message = "say how long no such event may come before the alarm is raised"
+            self.problems.error(found["no"].key.mark, message, "for: 6 hours")
+            return None
+        length = self._length(found["for"])
+        hours = self._hours(found["during"]) if "during" in found else None
+        return Silence(types, length, notices, hours) if length else None
+
+    def _event_types(self, entry: Entry) -> tuple[str, ...]:
+        from engine.sources import found
+
+        known = [name for source in found().values() for name in source.event_types]
+        types = self._texts(entry)
+        for type in types:
+            if type not in known:
+                near = next(iter(nearest(type, known)), "")
+                mean = f"Did you mean `{near}`?" if near else f"There are {listing(known)}"
+                self.problems.error(entry.value.mark, f'there is no event "{type}". {mean}', near)
+        return types
+
+    def _hours(self, entry: Entry) -> Hours | None:
+        match = _HOURS.fullmatch(self._scalar(entry, ""))
+        try:
+            hours = [time(int(text[:-3]), int(text[-2:])) for text in match.groups()] if match else []
+        except ValueError:
+            hours = []
+        if len(hours) != 2 or hours[0] == hours[1]:
+            message = "these are not hours of the day"
+            self.problems.error(entry.value.mark, message, "during: 08:00 to 22:00")
+            return None
+        return Hours(*hours)
+
+    def _notice(self, word: str, entry: Entry, destinations: Destinations) -> Notice:
+        """How an alarm is told: what is written says to whom, the rest is the alarm's."""
+        action, mark = self.actions[word], entry.value.mark
+        filled = self._filled(MappingNode((entry,), entry.key.mark)).entries[0].value
+        parts = {"title": "{{ alarm.title }}", "text": "{{ alarm.text }}"}
+        block = MappingNode(
+            tuple(
+                Entry(
+                    ScalarNode(name, entry.key.mark),
+                    filled if part == "to" else ScalarNode(parts[part], mark, "double"),
+                )
+                for name, part in action.notice.items()
+            ),
+            mark,
+        )
+        values = read_fields(block, action.fields, self.problems, word)
+        action.check(values, entry.key.mark, self.problems, destinations)
+        return Notice(word, values)
 
     def _retention(self, entry: Entry | None) -> dict[str, timedelta]:
         if entry is None:

@@ -229,6 +229,8 @@ class Action(ABC):
     ordered: ClassVar[bool] = False
     tried_by_sending: ClassVar[bool] = False
     example: ClassVar[str] = ""
+    notice: ClassVar[Mapping[str, str]] = {}
+    """For an action that can tell an alarm: which of its settings take its `to`, its `title` and its `text`."""
 
     def check(  # noqa: B027 - most actions have nothing to check here
         self, values: Mapping[str, FieldValue], mark: Mark, problems: Problems, destinations: Destinations

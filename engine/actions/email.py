@@ -127,6 +127,7 @@ class Email(Action):
         Sender("from", "The sender of the mails.", required=True, example='"Shop <care@example.com>"'),
     )
     on_unsure: ClassVar[OnUnsure] = "ask"
+    notice: ClassVar[Mapping[str, str]] = {"to": "to", "subject": "title", "text": "text"}
     example: ClassVar[str] = (
         "email:\n"
         "  from: care\n"

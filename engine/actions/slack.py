@@ -202,6 +202,7 @@ class Slack(Action):
         ),
     )
     on_gap: ClassVar[OnGap] = "send"
+    notice: ClassVar[Mapping[str, str]] = {"channel": "to", "text": "text"}
     example: ClassVar[str] = (
         "slack:\n"
         "  channel: big-orders\n"

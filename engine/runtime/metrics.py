@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import accumulate
 
@@ -43,6 +43,7 @@ class Metrics:
         self._set_aside: Counts = Counter({(): 0})
         self._outages: Counts = Counter()
         self._failing: Sequence[Outage] = ()
+        self._alarms: dict[str, bool] = {}
         self._rule_files_broken = 0
         self._waiting: tuple[Waiting, datetime] | None = None
         self._answers = [0] * (len(BOUNDS) + 1)
@@ -83,6 +84,10 @@ class Metrics:
         """A connection failed so often that it is tried seldom until it works again."""
         self._outages[(connection,)] += 1
 
+    def alarm(self, name: str, raised: bool) -> None:
+        """An alarm of this name is raised, or is not."""
+        self._alarms[name] = raised
+
     def rule_files_broken(self, count: int) -> None:
         """So many rule files have a fault that keeps them, or their newest version, from running."""
         self._rule_files_broken = count
@@ -119,6 +124,7 @@ class Metrics:
         yield _counter(
             "connection_outages", "Times a connection began to fail.", ("connection",), self._outages
         )
+        yield _alarms(self._alarms)
         help = "Rule files with a fault that keeps them from running."
         yield GaugeMetricFamily("shopbell_rule_files_broken", help, self._rule_files_broken)
         yield self._answer_times()
@@ -156,6 +162,13 @@ def _seconds_failing(outages: Sequence[Outage], now: datetime) -> Metric:
     family = GaugeMetricFamily("shopbell_connection_failing_seconds", help, labels=("connection",))
     for outage in outages:
         family.add_metric((outage.connection,), _age(outage.since, now))
+    return family
+
+
+def _alarms(alarms: Mapping[str, bool]) -> Metric:
+    family = GaugeMetricFamily("shopbell_alarms", "Whether an alarm is raised.", labels=("alarm",))
+    for name, raised in alarms.items():
+        family.add_metric((name,), float(raised))
     return family
 
 

@@ -13,9 +13,10 @@ from engine.actions.base import Action, Services
 from engine.rulebook.book import Rulebook
 from engine.runtime.clock import Clock, Wait
 from engine.runtime.delivering import Delivering
-from engine.runtime.judging import Judging
+from engine.runtime.judging import Judging, OwnDeliveries, nothing_own
 from engine.runtime.metrics import Metrics
 from engine.runtime.planner_process import PlannerProcess
+from engine.store.pacing import Paces, unpaced
 from engine.store.store import Store
 
 GRACE = 10.0
@@ -23,7 +24,8 @@ GRACE = 10.0
 
 
 class Worker:
-    """Judges events and carries out deliveries until told to stop. `book` gives the rulebook in force."""
+    """Judges events and carries out deliveries until told to stop. `book` gives the rulebook in force, `own` what is due
+    for an event beside its rules."""
 
     def __init__(
         self,
@@ -36,10 +38,12 @@ class Worker:
         metrics: Metrics,
         random: Random,
         wait: Wait = asyncio.sleep,
+        paces: Paces = unpaced,
+        own: OwnDeliveries = nothing_own,
     ) -> None:
         self._store = store
-        self._judging = Judging(store, planner, book, clock, metrics, wait)
-        self._delivering = Delivering(store, actions, services, clock, metrics, random, wait)
+        self._judging = Judging(store, planner, book, clock, metrics, wait, own)
+        self._delivering = Delivering(store, actions, services, clock, metrics, random, wait, paces)
         self._stopping = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
 
