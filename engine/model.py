@@ -239,7 +239,7 @@ class PlannedAction:
 
     `number` counts the rule's actions from 1; `held` says that it waits for a person (a gap in a message
     that must not go out with one), `suppressed` why it is only put on record (a limit). One for many people has
-    `parts`, one for each: those are delivered.
+    `parts`, one for each: those are delivered. `lane` is what it is kept apart and paced with, of its kind.
     """
 
     kind: str
@@ -253,6 +253,7 @@ class PlannedAction:
     ordered: bool = False
     suppressed: str = ""
     parts: tuple[PlannedAction, ...] = ()
+    lane: str = "default"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, Protocol, TypeVar
 
 from engine.language.fields import Choice, Connection, Duration, Field, FieldValue, Fixed, Retry, secret_texts
 from engine.language.match import Match
+from engine.language.pace import Rate
 from engine.language.problem import Mark, Problems
 from engine.language.scope import Scope
 from engine.language.words import listing, nearest
@@ -210,6 +211,13 @@ TIMEOUT = Duration(
     longest=timedelta(minutes=5),
 )
 
+PACE = Rate(
+    "pace",
+    "How many deliveries a time this connection may get; left out or `no`, as many as it takes.",
+    example="10 per second",
+)
+"""The setting of every connection that says how fast it may be used."""
+
 COMMON_FIELDS: tuple[Field, ...] = (ON_GAP, ON_UNSURE, ORDERING, RETRY, TIMEOUT)
 """The settings that every action takes."""
 
@@ -290,6 +298,13 @@ class Action(ABC):
     def word(self) -> str:
         """Its word in YAML."""
         return type(self).__module__.rpartition(".")[2].replace("_", " ")
+
+    def lane(self, request: Mapping[str, Any]) -> str:
+        """Where a request goes, as far as that is kept apart and paced by itself: its connection.
+
+        What is paced by itself within a connection stands behind `#`: `default#refunds`.
+        """
+        return str(request.get("connection") or "default")
 
     def on_gap_for(self, values: Mapping[str, FieldValue]) -> OnGap:
         """What happens to a message of these settings when a value could not be filled in."""

@@ -7,6 +7,7 @@ import hashlib
 import html
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from email import message_from_string
 from email.header import Header
 from email.message import EmailMessage
@@ -16,6 +17,7 @@ from typing import Any, ClassVar
 
 from engine.actions.base import (
     COMMON_FIELDS,
+    PACE,
     Action,
     DeliveryError,
     Destinations,
@@ -28,7 +30,20 @@ from engine.actions.base import (
     gap_line,
     unknown_connection,
 )
-from engine.language.fields import Choice, Connection, Field, FieldValue, Named, Number, Text, Texts, Word
+from engine.actions.layout import Look, inlined, is_document, laid_out, last_lines, paragraphs
+from engine.language.appearance import Color, WayOut
+from engine.language.fields import (
+    Choice,
+    Connection,
+    Field,
+    FieldValue,
+    Named,
+    Number,
+    Text,
+    Texts,
+    WebAddress,
+    Word,
+)
 from engine.language.plain import cut, one_line, printable
 from engine.language.problem import Mark, Problems
 from engine.language.recipients import Mailbox, NotAnAddress, Recipients, Sender
@@ -63,12 +78,22 @@ def header_text(text: str) -> str:
     return one_line(printable(text)).replace("=?", "= ?")
 
 
+LAYOUT = Choice(
+    "layout",
+    "How the mail looks: `shop` puts it on the page that all the shop's mails have, `none` sends it as it is "
+    "written. Left out, mail to customers has the shop's, mail to one's own people none.",
+    choices=("shop", "none"),
+    example="none",
+)
+
+
 class Email(Action):
     """Sends a mail through an SMTP server.
 
     A mail is to a customer when a recipient comes from the event: with a gap it is held, and a person is asked
     when nobody knows whether it went out. A mail whose recipients are written in the rule is internal: it goes out
-    with [?] in the place of a gap, and is sent again. Of several recipients each is a delivery of its own.
+    with [?] in the place of a gap, and is sent again. Of several recipients each is a delivery of its own. A mail to
+    a customer comes in the shop's layout, which fits a phone and the dark, even where only `text` is written.
     """
 
     fields: ClassVar[tuple[Field, ...]] = (
@@ -98,10 +123,12 @@ class Email(Action):
         ),
         Text(
             "html",
-            "The mail as HTML; values in it are shown as typed.",
+            'The mail as HTML, of which the layout makes a page (`<a class="button">` is a button there); a whole page, '
+            "beginning with <html>, stays as it is. Values in it are shown as typed.",
             lines="many",
             example='"<p>Thank you, {{ order.bill_address.firstname }}!</p>"',
         ),
+        LAYOUT,
         Texts(
             "headers",
             f"More headers: {listing(HEADERS)}, and any that begin with X-.",
@@ -125,6 +152,24 @@ class Email(Action):
         Word("username", "The name to log in with.", example="care@example.com"),
         Word("password", "The password to log in with.", example='"${SMTP_PASSWORD}"', secret=True),
         Sender("from", "The sender of the mails.", required=True, example='"Shop <care@example.com>"'),
+        Color("color", "The colour of links and buttons in the shop's layout.", example='"#1f6f54"'),
+        WebAddress(
+            "logo",
+            "The address of a picture that stands above the mails.",
+            example="https://example.com/logo.png",
+        ),
+        Word(
+            "footer",
+            "The last lines of mails to customers.",
+            example="Corner shop, 1 Main Street, Springfield",
+        ),
+        WayOut(
+            "unsubscribe",
+            "Where customers ask for no more mails, as mailto: or https: address; it stands below their mails and in "
+            "the header that mail programs show as a button.",
+            example="mailto:unsubscribe@example.com",
+        ),
+        PACE,
     )
     on_unsure: ClassVar[OnUnsure] = "ask"
     notice: ClassVar[Mapping[str, str]] = {"to": "to", "subject": "title", "text": "text"}
@@ -146,7 +191,9 @@ class Email(Action):
         name = chosen(values, "from")
         if name and destinations.known and name not in known:
             if "@" in name:
-                message = "from takes the name of an e-mail connection: its address stands in shopbell.yaml, too"
+                message = (
+                    "from takes the name of an e-mail connection: its address stands in shopbell.yaml, too"
+                )
                 problems.error(values["from"].mark, message, "from: care")
             else:
                 unknown_connection("e-mail", "from", values["from"].mark, name, known, problems)
@@ -203,20 +250,44 @@ class Email(Action):
         page = fill("html", "", HTML)
         text = fill("text", "") if "text" in values else text_of(page)
         headers = {name: cut(header_text(value), HEADER_LIMIT) for name, value in fill("headers", {}).items()}
-        note = gap_line(tuple(gaps)) if self.on_gap_for(values) == "send" else ""
+        text, page = self._ended(values, scope, text, page, tuple(gaps))
         connection = chosen(values, "from") or "default"
+        facts = destinations.of("email").get(connection, {})
+        if self.for_customer(values):
+            text = with_last_lines(text, look_of(scope, facts))
+        if self.layout_of(values) == "shop":
+            page = dressed(subject, text, page, look_of(scope, facts))
         request = {
             "connection": connection,
-            "from": destinations.of("email").get(connection, {}).get("from", ""),
+            "from": facts.get("from", ""),
             **{name: people[name] for name in RECIPIENTS},
             "reply_to": people["reply to"],
             "subject": subject,
-            "text": f"{text.rstrip()}\n\n{note}\n" if note else text,
-            "html": f"{page}\n<p>{html.escape(note)}</p>\n" if note and page else page,
+            "text": text,
+            "html": inlined(page),
             "headers": headers,
+            **({"unsubscribe": facts["unsubscribe"]} if self._can_leave(values, facts) else {}),
             **self.carried(values),
         }
         return request, tuple(gaps)
+
+    def _ended(
+        self, values: Mapping[str, FieldValue], scope: Scope, text: str, page: str, gaps: tuple[Gap, ...]
+    ) -> tuple[str, str]:
+        """Text and HTML with the last line about gaps, and within the shop with what else there is to say."""
+        lines = [] if self.for_customer(values) else [scope.footnote]
+        lines += [gap_line(gaps)] if self.on_gap_for(values) == "send" else []
+        for line in filter(None, lines):
+            text = f"{text.rstrip()}\n\n{line}\n"
+            page = f"{page}\n<p>{html.escape(line)}</p>\n" if page else page
+        return text, page
+
+    def _can_leave(self, values: Mapping[str, FieldValue], facts: Mapping[str, Any]) -> bool:
+        return self.for_customer(values) and "unsubscribe" in facts
+
+    def layout_of(self, values: Mapping[str, FieldValue]) -> str:
+        """`shop` or `none`: as the rule says, else the shop's for customers."""
+        return str(chosen(values, LAYOUT.name) or ("shop" if self.for_customer(values) else "none"))
 
     async def deliver(self, request: Mapping[str, Any], key: str, services: Services) -> Receipt:
         """Hand the mail to the connection's server."""
@@ -239,6 +310,32 @@ class Email(Action):
         line = "over an open line" if connection.get("security") == "none" else "encrypted"
         login = "takes the login" if connection.get("username") else "answers without a login"
         return f"{connection['host']} {login}, {line}. No mail was sent"
+
+
+def look_of(scope: Scope, facts: Mapping[str, Any], unsubscribe: str = "") -> Look:
+    """How the mails of a connection look: the shop's facts and the connection's own."""
+    look = Look(
+        scope.shop.name,
+        scope.shop.locale.replace("_", "-"),
+        logo=facts.get("logo", ""),
+        footer=facts.get("footer", ""),
+        unsubscribe=unsubscribe or facts.get("unsubscribe", ""),
+    )
+    return replace(look, accent=facts["color"]) if "color" in facts else look
+
+
+def dressed(subject: str, text: str, page: str, look: Look) -> str:
+    """The page of a mail in the shop's layout, made of its text where it has no HTML; a whole page stays as it is."""
+    if is_document(page):
+        return page
+    bare = text.removesuffix(last_lines(look))
+    return laid_out(page or paragraphs(bare), subject, bare, look)
+
+
+def with_last_lines(text: str, look: Look) -> str:
+    """The text of a mail with the shop's last lines below it."""
+    last = last_lines(look)
+    return f"{text.rstrip()}\n\n{last}" if last else text
 
 
 def _allowed(header: str) -> bool:
@@ -276,21 +373,34 @@ def build(request: Mapping[str, Any], sender: Mailbox, key: str, date: str) -> b
     headers["Subject"] = encoded("Subject", request["subject"])
     headers["Date"] = date
     headers["Message-ID"] = f"<{hashlib.sha256(key.encode()).hexdigest()[:32]}@{sender.domain}>"
+    headers |= _ways_out(request)
     own = {name.title(): text for name, text in request["headers"].items() if _allowed(name)}
     headers |= {
         name: encoded(name, text) for name, text in {"Auto-Submitted": "auto-generated", **own}.items()
     }
     head = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    raw = head.encode() + _content(request["text"] or text_of(request["html"]), request["html"])
+    raw = head.encode() + _content(request["text"] or text_of(request["html"]), request["html"], key)
     return _proved(raw, list(headers), people)
 
 
-def _content(text: str, page: str) -> bytes:
-    """The body with the headers that describe it, in seven bits throughout."""
+def _ways_out(request: Mapping[str, Any]) -> dict[str, str]:
+    """The headers by which mail programs show how to get no more of such mails, with one click where that works."""
+    if not request.get("unsubscribe"):
+        return {}
+    found = {"List-Unsubscribe": f"<{request['unsubscribe']}>"}
+    return found | (
+        {"List-Unsubscribe-Post": "List-Unsubscribe=One-Click"} if request.get("one_click") else {}
+    )
+
+
+def _content(text: str, page: str, key: str) -> bytes:
+    """The body with the headers that describe it, in seven bits throughout, and the same for the same key."""
     content = EmailMessage(email.policy.SMTP.clone(cte_type="7bit"))
     content.set_content(_body(text))
     if page:
         content.add_alternative(_body(page), subtype="html")
+        # Of its own choice the library takes another one on every try. No text can guess this one.
+        content.set_boundary(f"=_{hashlib.sha256(f'boundary {key}'.encode()).hexdigest()[:40]}")
     return content.as_bytes()
 
 

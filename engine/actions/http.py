@@ -17,6 +17,7 @@ import msgspec
 from engine.actions.answers import excerpt, refusal
 from engine.actions.base import (
     COMMON_FIELDS,
+    PACE,
     Action,
     DeliveryError,
     Destinations,
@@ -149,6 +150,7 @@ class Http(Action):
             example='"${ERP_SIGNING}"',
             secret=True,
         ),
+        PACE,
     )
     ordered: ClassVar[bool] = True
     example: ClassVar[str] = (
@@ -259,6 +261,12 @@ class Http(Action):
             part for part in (request["method"], request["connection"], url.partition("?")[0]) if part
         )
         return (Rendered(request, to, gaps, blocked=blocked or bool(wrong)),)
+
+    def lane(self, request: Mapping[str, Any]) -> str:
+        """Its connection; without one, the host that is called."""
+        return str(
+            request.get("connection") or urlsplit(str(request.get("url", ""))).netloc.lower() or "default"
+        )
 
     async def deliver(self, request: Mapping[str, Any], key: str, services: Services) -> Receipt:
         """Make the call, with the connection's headers, the key and the signature."""

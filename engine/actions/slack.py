@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import msgspec
@@ -11,6 +12,7 @@ import re2
 from engine.actions.answers import excerpt, refusal
 from engine.actions.base import (
     COMMON_FIELDS,
+    PACE,
     Action,
     DeliveryError,
     Destinations,
@@ -200,6 +202,12 @@ class Slack(Action):
             default="https://slack.com/api",
             example="https://slack-gov.com/api",
         ),
+        replace(
+            PACE,
+            help="How many messages a time each channel may get; left out, the one a second that Slack allows.",
+            default={"count": 1, "per": 1},
+            example="1 per second",
+        ),
     )
     on_gap: ClassVar[OnGap] = "send"
     notice: ClassVar[Mapping[str, str]] = {"channel": "to", "text": "text"}
@@ -284,13 +292,19 @@ class Slack(Action):
         gaps += more
         thread, more = _filled(values, "thread per", scope)
         gaps += more
-        note = gap_line(gaps) if self.on_gap_for(values) == "send" else ""
+        told = gap_line(gaps) if self.on_gap_for(values) == "send" else ""
+        note = "\n".join(filter(None, (scope.footnote, told)))
         request = {**_address(_destination(values), destinations), **_message(text or "", blocks, note)}
         request |= {**({"thread": thread} if thread else {}), **self.carried(values)}
         empty = not request["text"].strip() and not request.get("blocks")
         if empty and not gaps:
             gaps = (Gap(values["text"].mark.line if "text" in values else 1, "text", "the message is empty"),)
         return (Rendered(request, f"#{_shown(request)}", gaps, blocked=empty),)
+
+    def lane(self, request: Mapping[str, Any]) -> str:
+        """Its connection and its channel: Slack counts the messages of each channel."""
+        connection, channel = super().lane(request), request.get("channel")
+        return f"{connection}#{channel}" if channel and channel != connection else connection
 
     async def deliver(self, request: Mapping[str, Any], key: str, services: Services) -> Receipt:
         """Post by webhook or by token, as the connection has it; into its thread, where it has one."""

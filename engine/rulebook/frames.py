@@ -191,7 +191,7 @@ def _due(rule: RulePlan, action: PlannedAction) -> Due:
         action=action.number,
         kind=action.kind,
         to=action.to,
-        connection=f"{action.kind}/{action.request.get('connection', 'default')}",
+        connection=f"{action.kind}/{action.lane}",
         request=to_json(action.request),
         key=action.idempotency_key,
         held=held_reason(action.gaps) if action.held else "",

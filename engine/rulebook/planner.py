@@ -390,6 +390,7 @@ class _Course:
             idempotency_key=key,
             held=one.blocked or (bool(one.gaps) and holds),
             ordered=spec.action.ordered_for(spec.values),
+            lane=spec.action.lane(one.request),
             suppressed=self.suppressed,
             parts=tuple(self._action(spec, part, f"{key}-{part.name}") for part in one.parts),
         )

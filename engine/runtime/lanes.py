@@ -8,14 +8,27 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
 
-from engine.store.pacing import whole
+from engine.store.pacing import Pace, Paces, whole
 
 LANE = 8
 """Deliveries under way to one connection at a time: as many can be doubled when the process is killed."""
 
 FAILURES = 5
 """Failures in a row after which a connection counts as broken."""
+
+
+def paces_of(connections: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Paces:
+    """How fast each connection of the settings may be used, by `kind/name`, whatever stands behind `#`."""
+    paces = {
+        f"{kind}/{name}": Pace(facts["pace"]["count"], timedelta(seconds=facts["pace"]["per"]))
+        for kind, named in connections.items()
+        for name, facts in named.items()
+        if facts.get("pace")
+    }
+    return lambda connection: paces.get(whole(connection))
 
 
 class Lanes:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from engine.runtime.lanes import FAILURES, LANE, Lanes
+from datetime import timedelta
+
+from engine.runtime.lanes import FAILURES, LANE, Lanes, paces_of
+from engine.store.pacing import Pace
 
 
 def test_a_lane_takes_so_many_at_a_time_and_the_others_keep_theirs() -> None:
@@ -45,3 +48,11 @@ def test_failures_with_an_answer_between_them_are_not_in_a_row() -> None:
     for _ in range(3):
         assert not any(lanes.failed("http/erp") for _ in range(FAILURES - 1))
         lanes.answered("http/erp")
+
+
+def test_a_connection_is_as_fast_as_its_settings_say_and_each_of_its_channels_by_itself() -> None:
+    slack = {"default": {"token": "xoxb", "pace": {"count": 1, "per": 1}}, "fast": {"pace": None}}
+    paces = paces_of({"slack": slack, "http": {"erp": {"pace": {"count": 600, "per": 60.0}}, "crm": {}}})
+    assert paces("slack/default") == paces("slack/default#refunds") == Pace(1)
+    assert paces("http/erp") == Pace(600, timedelta(minutes=1))
+    assert [paces(name) for name in ("slack/fast", "http/crm", "http/hooks.example.com")] == [None] * 3
