@@ -35,6 +35,7 @@ EPOCH = datetime(2020, 1, 1, tzinfo=UTC)
 """Where nobody can say which numbers were given, they go on with the seconds since then, which no record has reached."""
 
 HELD = "the record was restored from a copy of {at}, and this may have gone out since then; send it, or cancel it"
+TOLD = "the record was restored from a copy of {at}, and this fell due since then"
 ASIDE = (
     "the record was restored from a copy of {at}, and this may have been judged since then; replay it if not"
 )
@@ -201,6 +202,11 @@ def _hold(connection: sqlite3.Connection, made_at: datetime, now: datetime) -> t
     aside = connection.execute(
         "UPDATE event SET state = 'failed', reason = ? WHERE state = 'new'", (ASIDE.format(at=at),)
     ).rowcount
+    # What fell due since then may have been told; what falls due later, and a clock's next time, is as it was.
+    connection.execute(
+        "UPDATE timer SET state = 'cancelled', reason = ?, ended_at = ? WHERE state = 'armed' AND due_at <= ? AND NOT fresh",
+        (TOLD.format(at=at), micros(now), micros(now)),
+    )
     return held, aside
 
 

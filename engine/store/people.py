@@ -164,7 +164,7 @@ def _named(looked: Looked, key: Key) -> dict[str, Any]:
 def _least(column: Column[Any]) -> Any:
     if isinstance(column.type, Text):
         return ""
-    return b"" if isinstance(column.type, LargeBinary) else -(1 << 62)
+    return b"" if isinstance(column.type, LargeBinary) else -1
 
 
 def _unique(table: Table) -> set[str]:

@@ -72,6 +72,7 @@ from engine.store.values import (
     StoreUnavailable,
     Wanted,
 )
+from engine.store.waitlist import Waitlist
 
 __all__ = [
     "AnotherProcess",
@@ -136,6 +137,7 @@ class Store:
         self._quarantines: Numbers
         self._tidy: Callable[[Runner], None]
         self._appender: Appending
+        self.waitlist = Waitlist(self._writer.call, self._reads, lambda: self._appender, self._new.set)
         self.times = Times(
             self._writer.call,
             self._reads,
@@ -257,7 +259,9 @@ class Store:
 
         One that is recorded already is left as it is, so doing it twice does no harm.
         """
-        counted = await self._writer.call(lambda runner: self._recorder.record(runner, judged, self._hands.owner))
+        counted = await self._writer.call(
+            lambda runner: self._recorder.record(runner, judged, self._hands.owner)
+        )
         self._due.set()
         return counted
 
@@ -307,7 +311,9 @@ class Store:
     @property
     def pacing(self) -> Pacing:
         """Which connections fail, pause, and may be used again."""
-        return Pacing(self._limits, self._writer.call, lambda call: self._read(lambda: call(self._reader.runner)))
+        return Pacing(
+            self._limits, self._writer.call, lambda call: self._read(lambda: call(self._reader.runner))
+        )
 
     async def next_due(self, now: datetime, exclude: Collection[str] = frozenset()) -> datetime | None:
         """When the next delivery falls due that is not due yet, those to connections in `exclude` left out."""
@@ -330,7 +336,9 @@ class Store:
         person. One with which the process has ended three times is dead. Gives each as it now stands.
         """
         moment = micros(now)
-        changed = await self._writer.call(lambda runner: delivering.recover(runner, asking, moment, self._mine))
+        changed = await self._writer.call(
+            lambda runner: delivering.recover(runner, asking, moment, self._mine)
+        )
         self._due.set()
         return changed
 
@@ -476,8 +484,20 @@ class Store:
         await self._writer.call(self._tidy)
         return purged
 
+    async def purge_bodies(self, before: datetime, limit: int = 100) -> int:
+        """Let go of the content of a batch of old events that need it no more; how many, to be called again while any."""
+        until = micros(before)
+        emptied = await self._writer.call(
+            lambda runner: sweeping.purge_bodies(runner, self._place, until, limit)
+        )
+        await self._writer.call(self._tidy)
+        return emptied
+
     async def purge_identities(self, now: datetime, limit: int = 1000) -> int:
-        """Let go of a batch of identities whose window has passed; how many, to be called again while any."""
+        """Let go of a batch of identities whose window has passed, and of what rules need remember no longer.
+
+        How many; to be called again while any.
+        """
         moment = micros(now)
         return await self._writer.call(
             lambda runner: sweeping.purge_identities(runner, self._place, moment, limit)
@@ -492,7 +512,12 @@ class Store:
     def people(self) -> People:
         """What is kept of a person, to be found or erased."""
         read = lambda call: self._read(lambda: call(self._reader.runner))  # noqa: E731
-        return People(read, self._writer.call, lambda: self._writer.apart(lambda one: one.scrub()), self._place.knowledge)
+        return People(
+            read,
+            self._writer.call,
+            lambda: self._writer.apart(lambda one: one.scrub()),
+            self._place.knowledge,
+        )
 
     @property
     def disk(self) -> Disk | None:

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import bindparam, delete, exists, func, select
+from sqlalchemy import bindparam, delete, exists, func, null, or_, select, update
 
 from engine.store.hands import take_lock
 from engine.store.noting import forget_notes
 from engine.store.places import Knowledge, Place
-from engine.store.sql import Listed, Runner, Statement, number, word, words
+from engine.store.sql import Listed, Runner, Statement, Upsert, number, word, words
 from engine.store.tables import (
     attempt,
     body,
+    cell,
+    choice,
+    collected,
     delivery,
     event,
+    fallback,
     identity,
     judgement,
+    mark,
     quarantine,
+    replay,
     request,
     rulebook,
+    timer,
+    timer_key,
 )
 from engine.store.values import Purged
 
@@ -33,33 +41,62 @@ FAR = 1 << 62
 def purge(runner: Runner, place: Place, before: int, deliveries_before: int, limit: int) -> Purged:
     """Let go of some old rows: settled deliveries, judged events without deliveries, bodies that could not be read.
 
-    An event stays as long as one of its deliveries does, and one that was set aside stays until somebody decides.
+    An event stays as long as one of its deliveries does, or something waits that goes on with it, and one that was set
+    aside stays until somebody decides.
     """
     if not _mine(runner, place):
         return Purged(0, 0, 0, 0)
     deliveries = [row[0] for row in runner.rows(_SETTLED, before=deliveries_before, limit=limit)]
-    for statement in (_REQUESTS, _ATTEMPTS, _DELIVERIES):
+    for statement in (_REQUESTS, _ATTEMPTS, _FALLBACKS, _DELIVERIES):
         runner.change(statement, deliveries)
     events = runner.rows(_OLD, before=before, limit=limit)
     ids = [row[0] for row in events]
-    for statement in (_BODIES, _JUDGEMENTS, _EVENTS):
+    for statement in (_BODIES, _JUDGEMENTS, _CHOICES, _EVENTS):
         runner.change(statement, ids)
     _forget(runner, place.knowledge, events)
     bodies = [row[0] for row in runner.rows(_UNREADABLE, before=before, limit=limit)]
     runner.change(_QUARANTINE, bodies)
     forget_notes(runner, deliveries_before)
+    _ended(runner, before, limit)
     _rulebooks(runner, before)
     kept = 0 if len(ids) == limit else runner.rows(_KEPT, before=before)[0][0]
     return Purged(len(ids), len(deliveries), len(bodies), kept)
 
 
 def purge_identities(runner: Runner, place: Place, now: int, limit: int) -> int:
-    """Let go of some identities whose window has passed; how many."""
+    """Let go of some identities whose window has passed, and of what rules need remember no longer; how many."""
     if not _mine(runner, place):
         return 0
     keys = [row[0] for row in runner.rows(_EXPIRED, now=now, limit=limit)]
     place.knowledge.identities.remove(runner, keys)
-    return len(keys)
+    cells = [tuple(row) for row in runner.rows(_FORGOTTEN, now=now, limit=limit)]
+    runner.many(_CELL, cells)
+    return len(keys) + len(cells)
+
+
+def purge_bodies(runner: Runner, place: Place, before: int, limit: int) -> int:
+    """Let go of the content of some judged events, while the events themselves stay; how many.
+
+    How far it has come is marked, so that events without content are not gone through again and again. One that waits
+    for a person, or that something goes on with, keeps its content until it goes itself.
+    """
+    if not _mine(runner, place):
+        return 0
+    marked = runner.rows(_MARKED)
+    since = marked[0][0] if marked else 0
+    rows = runner.rows(_CONTENTS, since=since, before=before, limit=limit)
+    runner.change(_EMPTY, [row[0] for row in rows])
+    if len(rows) < limit:
+        runner.run(_MARK, name=BODIES, value=max(since, before))
+    return len(rows)
+
+
+def _ended(runner: Runner, before: int, limit: int) -> None:
+    """What waited and has ended long ago, and replays that have."""
+    timers = [row[0] for row in runner.rows(_ENDED, before=before, limit=limit)]
+    runner.change(_TIMER_KEYS, timers)
+    runner.change(_TIMERS, timers)
+    runner.run(_REPLAYS, before=before)
 
 
 def _mine(runner: Runner, place: Place) -> bool:
@@ -100,15 +137,71 @@ _SETTLED = Statement(
     .limit(bindparam("limit"))
     .offset(number(0))
 )
+_FORGOTTEN = Statement(
+    select(cell.c.rule, cell.c.word, cell.c.key)
+    .where(cell.c.until < bindparam("now"))
+    .order_by(cell.c.until)
+    .limit(bindparam("limit"))
+    .offset(number(0))
+)
+_CELL = Statement(
+    delete(cell).where(
+        cell.c.rule == bindparam("rule"), cell.c.word == bindparam("word"), cell.c.key == bindparam("key")
+    )
+)
+_ENDED = Statement(
+    select(timer.c.id)
+    .where(timer.c.state.in_(words("fired", "cancelled")), timer.c.ended_at < bindparam("before"))
+    .order_by(timer.c.ended_at)
+    .limit(bindparam("limit"))
+    .offset(number(0))
+)
+_REPLAYS = Statement(delete(replay).where(replay.c.ended_at < bindparam("before")))
 _without_deliveries = ~exists(number(1)).where(delivery.c.event_id == event.c.id)
+_awaited = or_(
+    exists(number(1)).where(timer.c.event_id == event.c.id, timer.c.state == word("armed")),
+    exists(number(1)).where(collected.c.event_id == event.c.id),
+)
 _OLD = Statement(
     select(event.c.id, event.c.subject, event.c.aliases)
-    .where(event.c.received_at < bindparam("before"), event.c.state == word("evaluated"), _without_deliveries)
+    .where(
+        event.c.received_at < bindparam("before"),
+        event.c.state == word("evaluated"),
+        _without_deliveries,
+        ~_awaited,
+    )
     .order_by(event.c.received_at)
     .limit(bindparam("limit"))
     .offset(number(0))
 )
 _KEPT = Statement(select(func.count()).select_from(event).where(event.c.received_at < bindparam("before")))
+BODIES = "bodies"
+"""The mark up to which contents have been let go of."""
+
+_MARKED = Statement(select(mark.c.value).where(mark.c.name == word(BODIES)))
+_MARK = Upsert(mark)
+_undecided = exists(number(1)).where(
+    delivery.c.event_id == event.c.id,
+    delivery.c.state.in_(words("queued", "running", "held", "failed", "dead")),
+)
+_CONTENTS = Statement(
+    select(event.c.id)
+    .select_from(event.join(body, body.c.event_id == event.c.id))
+    .where(
+        event.c.received_at >= bindparam("since"),
+        event.c.received_at < bindparam("before"),
+        event.c.state == word("evaluated"),
+        body.c.body.is_not(None),
+        ~_undecided,
+        ~_awaited,
+    )
+    .order_by(event.c.received_at)
+    .limit(bindparam("limit"))
+    .offset(number(0))
+)
+_EMPTY = Listed(
+    lambda keys: update(body).values(body=null(), headers=word("")).where(body.c.event_id.in_(keys))
+)
 _UNREADABLE = Statement(
     select(quarantine.c.id)
     .where(quarantine.c.received_at < bindparam("before"))
@@ -132,6 +225,8 @@ _RULEBOOKS = Statement(
         ~exists(number(1)).where(
             judgement.c.rulebook == rulebook.c.hash, judgement.c.event_id < bindparam("first")
         ),
+        # What waits is judged by the rulebook that armed it, however long ago that was.
+        ~exists(number(1)).where(timer.c.rulebook == rulebook.c.hash, timer.c.state == word("armed")),
     )
 )
 
@@ -142,8 +237,12 @@ def _by(column: Any) -> Listed:
 
 _REQUESTS = _by(request.c.delivery_id)
 _ATTEMPTS = _by(attempt.c.delivery_id)
+_FALLBACKS = _by(fallback.c.delivery_id)
 _DELIVERIES = _by(delivery.c.id)
 _BODIES = _by(body.c.event_id)
 _JUDGEMENTS = _by(judgement.c.event_id)
+_CHOICES = _by(choice.c.event_id)
+_TIMER_KEYS = _by(timer_key.c.timer_id)
+_TIMERS = _by(timer.c.id)
 _EVENTS = _by(event.c.id)
 _QUARANTINE = _by(quarantine.c.id)

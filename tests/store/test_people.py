@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from sqlalchemy import LargeBinary, Text, insert
+from sqlalchemy import Boolean, LargeBinary, Text, create_engine, insert, select
 
 from engine.model import DeliveryState
 from engine.store.people import BECAUSE, Person, StillRead, Traced, export, look, looked_through
@@ -52,13 +52,30 @@ def request(**said: Any) -> dict[str, Any]:
 
 
 def found_in_files(url: str, *words: str) -> list[str]:
-    """Which words stand in which file of the database, in capitals or not."""
+    """Which words stand in which file of the database, or row of a shared one, in capitals or not."""
+    if url.startswith("postgres"):
+        return found_in_rows(url, *words)
     path = Path(url.removeprefix("sqlite:///"))
     files = {file.name: file.read_bytes().lower() for file in path.parent.iterdir() if file.is_file()}
     assert any(file.endswith("-wal") for file in files)
     return [
         f"{word} in {name}" for name, data in files.items() for word in words if word.lower().encode() in data
     ]
+
+
+def found_in_rows(url: str, *words: str) -> list[str]:
+    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
+    with engine.connect() as connection:
+        rows = [
+            (
+                table.name,
+                " ".join(v.decode("latin-1") if isinstance(v, bytes) else str(v) for v in row).lower(),
+            )
+            for table in metadata.sorted_tables
+            for row in connection.execute(select(table))
+        ]
+    engine.dispose()
+    return [f"{word} in {name}" for name, said in rows for word in words if word.lower() in said]
 
 
 async def test_an_address_goes_from_every_text_column_of_every_table(
@@ -83,7 +100,8 @@ def _a_row(table: Any) -> tuple[Statement, list[tuple[Any, ...]]]:
         if isinstance(column.type, Text):
             values.append(text)
         else:
-            values.append(text.encode() if isinstance(column.type, LargeBinary) else 1)
+            plain = False if isinstance(column.type, Boolean) else 1
+            values.append(text.encode() if isinstance(column.type, LargeBinary) else plain)
     return Statement(insert(table)), [tuple(values)]
 
 
@@ -227,6 +245,8 @@ async def test_a_hundred_people_leave_no_trace_in_the_files_and_the_others_are_w
 async def test_somebody_who_reads_holds_up_the_cleaning_of_the_files_and_that_is_said(
     store: Store, shop: Any, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if not url.startswith("sqlite"):
+        pytest.skip("a shared database cleans its files by itself")
     monkeypatch.setattr("engine.store.people.PAUSE", 0.001)
     await keep(store, shop, "R1", order("R1", ANA))
     other = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)

@@ -74,7 +74,27 @@ PLANS: dict[str, tuple[Statement, list[str]]] = {
         [
             "SEARCH event USING INDEX ix_event_received_at (received_at<?)",
             "SEARCH delivery USING INDEX sqlite_autoindex_delivery_1 (event_id=?)",
+            "SEARCH timer USING INDEX ix_timer_event_id (event_id=?)",
+            "SEARCH collected USING INDEX ix_collected_event_id (event_id=?)",
         ],
+    ),
+    "contents are swept in the order of their arrival, from where the last sweep ended": (
+        sweeping._CONTENTS,
+        [
+            "SEARCH event USING INDEX ix_event_received_at (received_at>? AND received_at<?)",
+            "SEARCH delivery USING INDEX sqlite_autoindex_delivery_1 (event_id=?)",
+            "SEARCH timer USING INDEX ix_timer_event_id (event_id=?)",
+            "SEARCH collected USING INDEX ix_collected_event_id (event_id=?)",
+            "SEARCH body USING INTEGER PRIMARY KEY (rowid=?)",
+        ],
+    ),
+    "what rules need remember no longer is found by its time": (
+        sweeping._FORGOTTEN,
+        ["SEARCH cell USING INDEX ix_cell_until (until<?)"],
+    ),
+    "what waited and has ended is swept in the order of its end": (
+        sweeping._ENDED,
+        ["SEARCH timer USING INDEX ix_timer_ended (ended_at<?)"],
     ),
     "identities are swept in the order of their end": (
         sweeping._EXPIRED,

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from engine.model import DeliveryState
-from engine.store.store import Finished, NotFound, Store
+from engine.model import Arm, Cell, DeliveryState, Remember
+from engine.store.store import Finished, NotFound, NotPossible, Store
 
 pytestmark = pytest.mark.anyio
 
@@ -193,3 +193,71 @@ async def test_the_file_shrinks_when_much_has_gone(open_store: Any, shop: Any, t
     assert (await store.health()).size < before / 2
     await store.close()
     assert size_of(tmp_path / "shop.db") < before / 2
+
+
+# content, and what waits
+
+
+async def test_the_content_of_an_event_can_go_before_the_event(store: Store, shop: Any) -> None:
+    for number in range(5):
+        await store.append(shop.arrival(f"N{number}"), shop.now + number * DAY)
+    await store.record([shop.judged(str(number)) for number in range(1, 5)])
+    assert [await store.purge_bodies(shop.now + 3 * DAY, limit=2) for _ in range(3)] == [2, 1, 0]
+    kept = [(await store.event(number)).body is not None for number in range(1, 6)]
+    assert kept == [False, False, False, True, True]
+    with pytest.raises(NotPossible, match="its content is no longer kept"):
+        await store.replay(1)
+
+
+@pytest.mark.parametrize("state", [DeliveryState.QUEUED, DeliveryState.HELD, DeliveryState.DEAD])
+async def test_an_event_that_waits_for_a_person_keeps_its_content(
+    store: Store, shop: Any, state: DeliveryState
+) -> None:
+    await shop.due(store, shop.delivery(state=state))
+    await store.append(shop.arrival("not judged"), shop.now)
+    assert await store.purge_bodies(shop.now + DAY) == 0
+    assert (await store.event(1)).body
+
+
+def arm(rule: str = "late", until: timedelta = 3 * DAY, shop: Any = None, **more: Any) -> Arm:
+    return Arm(rule, "wait", "order:A", shop.now + until, "a shipment", **more)
+
+
+async def test_an_event_that_something_goes_on_with_stays_with_its_rulebook(store: Store, shop: Any) -> None:
+    for name in ("b00c", "newer", "newest"):
+        await store.keep_rulebook(name, {"a.yaml": name}, shop.now - DAY + timedelta(hours=len(name)))
+    await store.append(shop.arrival("A"), shop.now)
+    await store.append(shop.arrival("B"), shop.now)
+    await store.record([shop.judged("1", effects=[arm(shop=shop)], origin="1"), shop.judged("2")])
+    await asyncio.sleep(0)
+    purged = await store.purge(shop.now + 2 * DAY)
+    assert (purged.events, await store.purge_bodies(shop.now + 2 * DAY)) == (1, 0)
+    assert (await store.rulebook("b00c")).texts == {"a.yaml": "b00c"}
+    with pytest.raises(NotFound):
+        await store.rulebook("newer")
+    assert await store.times.fire(shop.now + 4 * DAY) == 1
+    assert (await store.purge(shop.now + 2 * DAY)).events == 1
+    await store.purge(shop.now + 9 * DAY)
+    with pytest.raises(NotFound):
+        await store.rulebook("b00c")
+
+
+async def test_what_waited_and_has_ended_long_ago_goes(store: Store, shop: Any) -> None:
+    await store.append(shop.arrival("A"), shop.now)
+    await store.record([shop.judged("1", effects=[arm(shop=shop, cancelled_by=("k",))], origin="1")])
+    await store.times.fire(shop.now + 4 * DAY)
+    await store.purge(shop.now + DAY)
+    assert len((await store.times.pending(ended=True)).items) == 1
+    await store.purge(shop.now + 9 * DAY)
+    assert not (await store.times.pending(ended=True)).items
+
+
+async def test_what_a_rule_need_remember_no_longer_goes_and_the_rest_stays(store: Store, shop: Any) -> None:
+    cells = [Cell("once", "once per", key) for key in ("A", "B", "C")]
+    untils = (shop.now + DAY, shop.now + 3 * DAY, None)
+    await store.append(shop.arrival("A"), shop.now)
+    effects = [Remember(cell, "told", until) for cell, until in zip(cells, untils, strict=True)]
+    await store.record([shop.judged("1", effects=effects)])
+    assert await store.purge_identities(shop.now + 2 * DAY) == 1
+    answers = await store.times.answers(cells)
+    assert [answers[cell].value for cell in cells] == [b"null", b'"told"', b'"told"']
