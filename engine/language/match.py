@@ -9,7 +9,7 @@ from typing import Any
 
 from engine.language.path import Path
 from engine.language.scope import Scope
-from engine.model import Ask, Event
+from engine.model import Arm, Ask, Cell, Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,8 @@ class Match:
     thing itself happened, as far as the sender says it. `names` are what its object is known by, by kind of object:
     `{"order": ("order:ACS-9",), "shipment": ("shipment:H1",)}`. `answers` hold at least what was asked for. `word` is the
     word of the rule that is asked, under which it remembers and waits: a time word, or `then 2` for the second action.
-    `lets_through` says of another event whether the rule's conditions hold for it.
+    `own` tells the match from all others of the rule. `lets_through` says of another event whether the rule's conditions
+    hold for it.
     """
 
     rule: str
@@ -43,6 +44,25 @@ class Match:
     answers: Mapping[Ask, Any] = field(default_factory=dict)
     due: Due | None = None
     lets_through: Callable[[Event], bool] = lambda event: True
+    own: str = ""
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is this word for which it fell due."""
+        return self.due is not None and self.due.word == self.word
+
+    @property
+    def reached_at(self) -> datetime:
+        """From when a word counts: when the event came, or when the word before it was to let it go on."""
+        return self.due.at if self.due is not None else self.event.received_at
+
+    def cell(self, key: str = "") -> Cell:
+        """Where the word remembers something under a key."""
+        return Cell(self.rule, self.word, key)
+
+    def arm(self, key: str, due_at: datetime, text: str, cancelled_by: tuple[str, ...] = ()) -> Arm:
+        """A timer of the word."""
+        return Arm(self.rule, self.word, key, due_at, text, cancelled_by)
 
     def key(self, path: Path | None) -> str:
         """What tells groups of events apart: the values at a path, "" for no path; none found is a group of its own."""

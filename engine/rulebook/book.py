@@ -71,6 +71,11 @@ class Rulebook:
         """
         return frozenset(event for rule in self.rules for event in rule.events if self._is_joined(event))
 
+    @cached_property
+    def timed(self) -> bool:
+        """Whether any rule has words of time, or actions that watch."""
+        return any(rule.timing or rule.watches or rule.actions for rule in self.rules)
+
     def watching(self, event_type: str) -> tuple[Rule, ...]:
         """The rules whose time words or actions watch such events."""
         return self._watching.get(event_type, ())

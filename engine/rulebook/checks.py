@@ -54,7 +54,7 @@ class Context:
     @cached_property
     def shape(self) -> Shape:
         """What the events of the rule look like."""
-        return self.language.shape(self.rule.events)
+        return self.language.shape(self.rule.speaks_of)
 
     @cached_property
     def leaves(self) -> tuple[Leaf, ...]:
@@ -121,7 +121,7 @@ def _wants_a_value(leaf: Leaf) -> bool:
 def condition_fields_exist(context: Context) -> None:
     """A condition on a field that the rule's events do not have never holds."""
     for leaf in context.leaves:
-        if leaf.field is not None and context.rule.events and context.shape.field(leaf.field) is None:
+        if leaf.field is not None and context.rule.speaks_of and context.shape.field(leaf.field) is None:
             _unknown_field(context, leaf.field, leaf.mark, "")
 
 
@@ -134,7 +134,7 @@ def formula_fields_exist(context: Context) -> None:
             inside = f"{item}.{path}" if item else path
             if (
                 path
-                and context.rule.events
+                and context.rule.speaks_of
                 and not (context.shape.field(path) or context.shape.field(inside))
             ):
                 _unknown_field(context, path, read.mark, f"the formula uses {path}, which ")
@@ -155,7 +155,7 @@ def _formulas(conditions: Iterable[Condition], item: str) -> Iterator[tuple[Form
 def filters_stand_on_lists_and_on_known_fields(context: Context) -> None:
     """A filter in a JSONPath picks items of a list, by fields that they have."""
     for leaf in context.leaves:
-        for use in leaf.path.filters if context.rule.events else ():
+        for use in leaf.path.filters if context.rule.speaks_of else ():
             if use.parent:
                 _check_filter(context, leaf, use, field_path(use.parent))
 
@@ -197,14 +197,14 @@ def message_fields_exist(context: Context) -> None:
     """A message with a misspelt field would go out with a hole."""
     for _, read in context.reads:
         path = field_path(read.path)
-        if path and context.rule.events and context.shape.field(path) is None:
+        if path and context.rule.speaks_of and context.shape.field(path) is None:
             _unknown_field(context, path, read.mark, f"the message uses {path}, which ")
 
 
 def _unknown_field(context: Context, path: str, mark: Mark, lead: str) -> None:
     elsewhere = _events_with(context, path)
     if elsewhere:
-        events = listing(sorted(context.rule.events), "or")
+        events = listing(sorted(context.rule.speaks_of), "or")
         message = f"{path} does not exist in {events} events; it comes with {listing(elsewhere)}"
         context.problems.error(mark, message)
         return
@@ -227,7 +227,7 @@ def _example(value: object) -> str:
 def _events_with(context: Context, path: str) -> list[str]:
     """The events that carry a field themselves, else those beside which it is known."""
     known = context.language.event_types
-    others = [name for name in known if name not in context.rule.events]
+    others = [name for name in known if name not in context.rule.speaks_of]
     shapes = {name: context.language.shape(frozenset({name})).field(path) for name in others}
     carry = [name for name, info in shapes.items() if info is not None and info.path in known[name].fields]
     return carry or [name for name, info in shapes.items() if info is not None]

@@ -97,11 +97,32 @@ class _Case:
     now: datetime
     scope: Scope
     due: Due | None = None
+    names: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    happened_at: datetime | None = None
     asks: dict[Ask, None] = field(default_factory=dict)
 
     @classmethod
     def of(cls, event: Event, rulebook: Rulebook, memory: Memory, now: datetime) -> _Case:
-        return cls(event, event, rulebook, memory, now, scope_of(event, rulebook, memory, now))
+        return cls.about(event, event, rulebook, memory, now)
+
+    @classmethod
+    def about(
+        cls,
+        event: Event,
+        cause: Event,
+        rulebook: Rulebook,
+        memory: Memory,
+        now: datetime,
+        due: Due | None = None,
+    ) -> _Case:
+        scope = scope_of(event, rulebook, memory, now)
+        source = rulebook.sources.get(event.source)
+        # Only where some word of time may ask: most rulebooks have rules of which none does.
+        timed = source is not None and rulebook.timed
+        names = source.names(event.type, event.payload, memory) if source and timed else {}
+        happened = source.happened_at(event.type, event.payload) if source and timed else None
+        moment = min(happened, event.received_at) if happened else event.received_at
+        return cls(event, cause, rulebook, memory, now, scope, due, dict(names), moment)
 
     @property
     def asked(self) -> tuple[Ask, ...]:
@@ -115,9 +136,6 @@ class _Case:
 
     def match(self, rule: Rule, word: str, scope: Scope) -> Match:
         """The event as a word of a rule sees it."""
-        source = self.rulebook.sources.get(self.event.source)
-        names = source.names(self.event.type, self.event.payload, self.memory) if source else {}
-        happened = source.happened_at(self.event.type, self.event.payload) if source else None
         return Match(
             rule=rule.id,
             word=word,
@@ -125,11 +143,12 @@ class _Case:
             scope=scope,
             now=self.now,
             timezone=rule.timezone or self.rulebook.shop.timezone,
-            happened_at=happened or self.event.received_at,
-            names=names,
+            happened_at=self.happened_at or self.event.received_at,
+            names=self.names,
             answers=self.memory.answers,
             due=self.due,
             lets_through=partial(self._lets_through, rule),
+            own=self.event.id,
         )
 
     def _lets_through(self, rule: Rule, event: Event) -> bool:
@@ -230,9 +249,9 @@ def _of_schedule(event: Event, rulebook: Rulebook, memory: Memory, now: datetime
     if rule is None or rule.mode is Mode.OFF:
         return Plan((), rulebook.hash)
     about = memory.origin or event
-    newest = replace(about, payload={**about.payload, **(memory.newest or {})})
-    scope = scope_of(newest, rulebook, memory, now)
-    case = _Case(newest, event, rulebook, memory, now, scope, due)
+    if not any(word.place < 0 and word.word() == due.word for word in rule.timing):
+        about = replace(about, payload={**about.payload, **(memory.newest or {})})
+    case = _Case.about(about, event, rulebook, memory, now, due)
     return Plan((_gone_on(rule, case, due),), rulebook.hash, (), case.asked)
 
 
@@ -248,8 +267,13 @@ def _gone_on(rule: Rule, case: _Case, due: Due) -> RulePlan:
     if reached is None:
         course.stopped(due, "the rule has no such line any more")
     else:
-        course.go_on(rule.timing[reached:])
+        course.go_on(rule.timing[_collecting(rule.timing, reached) :])
     return course.plan(course.reasons)
+
+
+def _collecting(words: Sequence[Timing], reached: int) -> int:
+    """Where to go on: at the word that collects what a later one held, since that is told as it stands then."""
+    return next((place for place in range(reached - 1, -1, -1) if words[place].collects), reached)
 
 
 class _Course:
@@ -265,7 +289,9 @@ class _Course:
         self._actions: tuple[PlannedAction, ...] = ()
         self._effects: list[Effect] = []
         self._regardless: list[Effect] = []
+        self._told: list[Effect] = []
         self._until: datetime | None = None
+        self._own = ""
 
     def plan(self, reasons: Sequence[Reason]) -> RulePlan:
         """What has come out."""
@@ -278,9 +304,14 @@ class _Course:
             self.outcome,
             tuple(reasons),
             self._actions,
-            (*self._effects, *self._regardless),
+            (*self._effects, *self._regardless, *(self._told if self._acts else ())),
             self._until,
         )
+
+    @property
+    def _acts(self) -> bool:
+        """Whether something goes out now."""
+        return self.outcome is Outcome.FIRES and not self.suppressed
 
     def asked_before(self) -> bool:
         """Ask the words that come before the conditions; whether the rule may be judged now."""
@@ -317,21 +348,35 @@ class _Course:
 
     def _asked(self, words: Sequence[Timing]) -> bool:
         """Ask words in turn; whether all of them let the rule go on."""
-        matches = [self.case.match(self.rule, word.word(), self.scope) for word in words]
+        matches = [self._match(word) for word in words]
         if not self.case.knows(
             ask for word, match in zip(words, matches, strict=True) for ask in word.asks(match)
         ):
             return False
         for word, match in zip(words, matches, strict=True):
-            decision = word.decide(replace(match, scope=self.scope))
+            decision = word.decide(replace(match, scope=self.scope, own=self._own or match.own))
+            if decision.events is not None:
+                self._own = match.due.key if match.due is not None else ""
             self._note(word, decision)
             if decision.answer != "send":
                 return False
         return True
 
+    def _match(self, word: Timing) -> Match:
+        """The match as a word sees it; one that collects is due whenever its rule goes on after it."""
+        match = self.case.match(self.rule, word.word(), self.scope)
+        if word.collects and match.due is not None and self._goes_on_from(match.due, word):
+            return replace(match, due=replace(match.due, word=word.word()))
+        return match
+
+    def _goes_on_from(self, due: Due, word: Timing) -> bool:
+        places = {one.word(): one.place for one in self.rule.timing}
+        return places.get(due.word, word.place - 1) > word.place
+
     def _note(self, word: Timing, decision: Decision) -> None:
         answer = Answer.YES if decision.answer == "send" else Answer.NO
-        self.reasons.append(Reason(word.mark.line, word.word(), word.text, answer, (), decision.because))
+        if decision.because:
+            self.reasons.append(Reason(word.mark.line, word.word(), word.text, answer, (), decision.because))
         self._regardless += decision.regardless
         if decision.answer == "drop":
             self._effects.clear()
@@ -339,6 +384,7 @@ class _Course:
             self.suppressed = decision.because if decision.outcome is Outcome.HELD else ""
             return
         self._effects += decision.effects
+        self._told += decision.told
         if decision.answer == "hold":
             self.outcome = Outcome.HELD
             self._until = decision.until

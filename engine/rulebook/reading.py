@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import tzinfo
 from fnmatch import fnmatchcase
 from typing import Final
@@ -32,11 +32,6 @@ from engine.rulebook.vocabulary import Language
 from engine.sources.base import EventType
 from engine.timing.base import Reading as TimeReading
 from engine.timing.base import Timing
-
-TIME_WORDS: Final = (
-    "over", "wait", "still if", "unless followed by", "after", "once per", "limit", "digest", "quiet hours",
-)  # fmt: skip
-"""The time words of the language, which this version reads and does not keep yet."""
 
 LATER_ACTIONS: Final = ("restock alert",)
 """Actions of the language that this version reads and cannot do yet."""
@@ -90,8 +85,9 @@ class _Reader:
         self._collect(document)
         timezone = self._timezone()
         when, when_mark, events = self._when(document)
-        timing = self._timing(events, timezone)
-        return Rule(
+        reading = self._time_reading(events, timezone)
+        timing = self._timing(reading)
+        rule = Rule(
             id=rule_id(self.file),
             file=self.file,
             name=self._text("name") or rule_id(self.file),
@@ -110,13 +106,14 @@ class _Reader:
             late_events=self._truth("late events"),
             tests=self.settings["tests"].value if "tests" in self.settings else None,
         )
+        return replace(rule, timing=self._with_implied(rule, reading))
 
     # settings
 
     def _collect(self, document: MappingNode) -> None:
         for entry in document:
             word = normal_key(entry.key.text)
-            if word in SETTINGS or word in self.language.timing:
+            if word in SETTINGS or (word in self.language.timing and self.language.timing[word].example):
                 self.settings[word] = entry
             else:
                 self._unknown(entry, word)
@@ -182,20 +179,31 @@ class _Reader:
 
     # time words
 
-    def _timing(self, events: frozenset[str], timezone: tzinfo | None) -> tuple[Timing, ...]:
-        """The rule's time words in the order in which they are asked."""
-        reading = TimeReading(
+    def _time_reading(self, events: frozenset[str], timezone: tzinfo | None) -> TimeReading:
+        """What time words need to be read."""
+        sources = self.language.sources.values()
+        return TimeReading(
             problems=self.problems,
             shop=self.language.shop,
             timezone=timezone or self.language.shop.timezone,
             events=events,
             event_types={name: one.object for name, one in self.language.event_types.items()},
+            kinds=self.language.kinds,
+            parts={kind: parts for source in sources for kind, parts in source.parts.items()},
             path=self._path,
             event_names=self._named_events,
         )
+
+    def _timing(self, reading: TimeReading) -> tuple[Timing, ...]:
+        """The rule's time words in the order in which they are asked."""
         found = [self._time_word(word, kind, reading) for word, kind in self.language.timing.items()]
-        self._postpone_the_rest()
         return tuple(sorted((one for one in found if one is not None), key=lambda one: one.place))
+
+    def _with_implied(self, rule: Rule, reading: TimeReading) -> tuple[Timing, ...]:
+        """The time words with those that nobody writes."""
+        implied = (kind.implied(rule.roots, rule.events, reading) for kind in self.language.timing.values())
+        found = (*rule.timing, *(one for one in implied if one is not None))
+        return tuple(sorted(found, key=lambda one: one.place))
 
     def _time_word(self, word: str, kind: type[Timing], reading: TimeReading) -> Timing | None:
         entry = self._clock if word == CLOCK else self.settings.get(word)
@@ -206,13 +214,6 @@ class _Reader:
             message = f"`{name}` belongs to `{word}`, which is missing"
             self.problems.error(alone.key.mark, message, f"{kind.example}")
         return None
-
-    def _postpone_the_rest(self) -> None:
-        known = {name for word, kind in self.language.timing.items() for name in (word, *kind.beside)}
-        for word in TIME_WORDS:
-            entry = self.settings.get(word)
-            if entry is not None and word not in known:
-                self._later(word, entry.key.mark)
 
     def _path(self, node: Node) -> Path | None:
         """The path that a node holds; None after noting what is wrong with it."""
@@ -249,8 +250,6 @@ class _Reader:
         mark = entry.key.mark
         if _is_clock(entry.value):
             self._clock = entry
-            if CLOCK not in self.language.timing:
-                self._later("when", mark, "a rule that is started by the clock")
             return _clock_text(entry.value), mark, frozenset()
         nodes = [*entry.value] if isinstance(entry.value, SequenceNode) else [entry.value]
         if not nodes or any(isinstance(node, ScalarNode) and not node.text.strip() for node in nodes):

@@ -73,10 +73,10 @@ class _Rehearsal:
 
     def _attempts(self) -> Iterator[_Attempt]:
         paths = {field_path(path_of(read, self.rule)) for read in self._reads()}
-        shape = self.language.shape(self.rule.events)
+        shape = self.language.shape(self.rule.speaks_of)
         found = (shape.field(path) for path in paths)
         nullable = {info.path for info in found if info is not None and info.nullable} - self.asked_for
-        for name in sorted(self.rule.events):
+        for name in sorted(self.rule.speaks_of):
             sample = self.language.samples[name]
             yield from self._of_sample(sample, sorted(nullable), {_root(path) for path in paths})
 

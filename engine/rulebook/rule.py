@@ -74,6 +74,11 @@ class Rule:
         return frozenset().union(*words, *(spec.action.watches(spec.values) for spec in self.actions))
 
     @property
+    def speaks_of(self) -> frozenset[str]:
+        """The event types that its conditions and messages speak of: those it listens to, or looks back on."""
+        return self.events.union(*(word.speaks_of for word in self.timing))
+
+    @property
     def roots(self) -> frozenset[str]:
         """The first names of the fields that its conditions, formulas and messages name."""
         reads = [

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from engine.actions.base import Action, Destinations
 from engine.language.scope import Shop
+from engine.model import Memory
 from engine.rulebook.shapes import Sample, Shape
 from engine.sources.base import EventType, Source
 from engine.timing import found
@@ -37,6 +38,15 @@ class Language:
     def renamed(self) -> Mapping[str, str]:
         """Misprinted event names by the right one."""
         return {wrong: right for source in self.sources.values() for wrong, right in source.renamed.items()}
+
+    @cached_property
+    def kinds(self) -> Mapping[str, frozenset[str]]:
+        """The kinds of names that the objects of each event type are known by: order, shipment, sku."""
+        return {
+            name: frozenset(source.names(name, event_type.sample, Memory()))
+            for source in self.sources.values()
+            for name, event_type in source.event_types.items()
+        }
 
     def shape(self, events: frozenset[str]) -> Shape:
         """What events of these types look like."""

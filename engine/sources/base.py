@@ -75,6 +75,8 @@ class Source(ABC):
     event_types: ClassVar[Mapping[str, EventType]]
     renamed: ClassVar[Mapping[str, str]] = {}
     """Names that arrive or are written but mean another event type (misprints), by the right one."""
+    parts: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    """Which kinds of objects are parts of which: events about the part are about the whole, too."""
 
     @abstractmethod
     def read(self, body: bytes, headers: Mapping[str, str]) -> Reading:

@@ -115,6 +115,7 @@ class Chord(Source):
     name: ClassVar[str] = "chord"
     event_types: ClassVar[Mapping[str, EventType]] = EVENT_TYPES
     renamed: ClassVar[Mapping[str, str]] = MISPRINTS
+    parts: ClassVar[Mapping[str, tuple[str, ...]]] = {"order": ("shipment",)}
 
     def read(self, body: bytes, headers: Mapping[str, str]) -> Reading:
         """The event in a body: its type, what it is about, and what makes a repeat of it.
@@ -174,7 +175,12 @@ class Chord(Source):
         return {"stock_item": tuple(own), "sku": skus} if object == "stock_item" else {}
 
     def happened_at(self, type: str, payload: Mapping[str, Any]) -> datetime | None:
-        """When an order was completed or cancelled; else when its object last changed."""
+        """When an order was completed or cancelled, when a shipment last changed.
+
+        Of stock it is not told: its time stamp does not move with what is on hand.
+        """
+        if _object_of(type) == "stock_item":
+            return None
         about = _about(type, payload)
         stamp = about.get(_HAPPENED.get(type, "updated_at")) or about.get("updated_at")
         since = _microseconds(stamp)
