@@ -7,9 +7,11 @@ from typing import Any
 
 import click
 
-from engine.commands.common import (
-    wrong_use,
-)
+from engine.commands.common import wrong_use
+
+_speed: dict[str, Any] = {"type": click.FloatRange(0.001, 1e6), "help": "How much faster time passes."}
+_rate: dict[str, Any] = {"type": click.FloatRange(0.01, 10_000), "help": "How many orders an hour, on average."}
+_seed: dict[str, Any] = {"type": int, "help": "The same seed makes the same orders."}
 
 
 @click.group(invoke_without_command=True)
@@ -21,17 +23,14 @@ from engine.commands.common import (
     help="Where it listens, on this machine only.",
 )
 @click.option("--token", help="The token of its API; left out: a random one, printed.")
-@click.option("--seed", default=1, show_default=True, help="The same seed makes the same orders.")
-@click.option(
-    "--speed",
-    default=1.0,
-    show_default=True,
-    type=click.FloatRange(0.001, 1e6),
-    help="How much faster time passes.",
-)
+@click.option("--seed", default=1, show_default=True, **_seed)
+@click.option("--speed", default=1.0, show_default=True, **_speed)
+@click.option("--rate", default=12.0, show_default=True, **_rate)
 @click.pass_context
-def sandbox(context: click.Context, port: int, token: str | None, seed: int, speed: float) -> None:
-    """A stand-in for the order system, with its API and pages."""
+def sandbox(
+    context: click.Context, port: int, token: str | None, seed: int, speed: float, rate: float
+) -> None:
+    """A stand-in for the order system, with its API and pages. A faster time also shortens the pauses between repeats."""
     if context.invoked_subcommand is not None:
         return
     import secrets
@@ -41,7 +40,7 @@ def sandbox(context: click.Context, port: int, token: str | None, seed: int, spe
     from engine.sources.chord.sandbox import build_sandbox
 
     shown = token or secrets.token_hex(24)
-    app = build_sandbox(token=shown, seed=seed, speed=speed)
+    app = build_sandbox(token=shown, seed=seed, speed=speed, orders_per_hour=rate)
     try:
         run(sandbox(app, port, shown, click.echo))
     except CannotListen as reason:
@@ -105,13 +104,16 @@ def sandbox_send(
     type=click.IntRange(1, 100_000),
     help="How many orders to live through.",
 )
-@click.option("--seed", default=1, show_default=True, help="The same seed makes the same orders.")
+@click.option("--seed", **_seed)
+@click.option("--speed", **_speed)
+@click.option("--rate", **_rate)
 @click.option(
-    "--speed",
-    default=3600.0,
+    "--faults",
+    default=0.0,
     show_default=True,
-    type=click.FloatRange(0.001, 1e6),
-    help="How much faster time passes.",
+    type=click.FloatRange(0, 100),
+    metavar="PERCENT",
+    help="How many of a hundred events go wrong on their way.",
 )
 @click.option(
     "--at",
@@ -123,19 +125,33 @@ def sandbox_send(
 @click.option("--to", "to_url", help="Send straight to this receiver instead, with repeats.")
 @click.option("--token", help="The sandbox's token, for one on another machine.")
 def sandbox_run(
-    orders: int, seed: int, speed: float, at_url: str, to_url: str | None, token: str | None
+    orders: int,
+    seed: int | None,
+    speed: float | None,
+    rate: float | None,
+    faults: float,
+    at_url: str,
+    to_url: str | None,
+    token: str | None,
 ) -> None:
-    """Let the shop live for some orders: placed, cancelled, shipped, tracked, sold out and back."""
-    from engine.language.words import plural
-    from engine.sources.chord.sandbox import SandboxError, run_straight, run_through
+    """Let the shop live for some orders: placed, cancelled, shipped, tracked, sold out and back.
 
+    Left out, seed, speed and rate are those of the running sandbox; with --to, seed 1, 3600 times real time and 12
+    orders an hour.
+    """
+    from dataclasses import replace
+
+    from engine.language.words import plural
+    from engine.sources.chord.sandbox import Life, SandboxError, run_straight, run_through
+
+    life = Life(orders, seed, speed, rate, faults / 100)
     try:
         if to_url is None:
-            run_through(at_url, orders, token=token)
-            click.echo(f"the shop of {at_url} lives for {plural(orders, 'order')}")
+            run_through(at_url, life, token=token)
+            click.echo(f"the shop of {at_url} lives for {plural(orders, 'order')}; see {at_url}/")
             return
         run = run_straight(
-            to_url, orders, seed=seed, speed=speed, tell=lambda one: click.echo(_attempt_line(one))
+            to_url, replace(life, speed=speed or 3600.0), tell=lambda one: click.echo(_attempt_line(one))
         )
     except SandboxError as reason:
         wrong_use(str(reason))

@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.sources.chord import repeats
-from engine.sources.chord.sandbox import build_sandbox, run_through, send_through
+from engine.sources.chord.sandbox import Life, build_sandbox, run_through, send_through
 from engine.sources.chord.shop import Shop, one_of_each
 
 TOKEN = "1dad20831dc47cb20f8a3a8dc73a0ae41d83b32efadae4c2"
@@ -428,7 +428,7 @@ def test_each_event_occurs_when_the_guide_says(served: Any, receiver: Any) -> No
     """Guide, "Event types", the column "Description"."""
     with receiver(204) as hook, served(build_sandbox(token=TOKEN, seed=61, speed=1e6)) as url:
         Oms(url).register(hook.url, *PAYLOAD_OBJECT)
-        run_through(url)
+        run_through(url, Life())
         heard: set[str] = set()
         for number in count():
             hook.wait_for(1)

@@ -19,6 +19,7 @@ from engine.sources.chord.catalogue import EVENT_TYPES
 from engine.sources.chord.oms import Oms
 from engine.sources.chord.repeats import PAUSES
 from engine.sources.chord.sandbox import (
+    Life,
     SandboxError,
     build_sandbox,
     run_straight,
@@ -541,7 +542,7 @@ async def test_each_event_of_the_shop_is_sent_when_it_is_due_shortened_by_the_sp
     async with world(speed=60) as here:
         await here.register(events=list(EVENT_TYPES))
         due = [one.due for one in Shop(Random(7), START).events(3, START)]
-        await here.oms.live(3)
+        await here.oms.live(Life(3))
         assert here.now - START == pytest.approx((due[-1] - START) / 60, abs=timedelta(milliseconds=1))
 
 
@@ -702,7 +703,7 @@ def test_an_event_goes_straight_to_a_receiver_once(receiver: Any) -> None:
 def test_a_shop_lives_in_front_of_a_receiver_and_the_figures_are_told(receiver: Any) -> None:
     heard: list[Any] = []
     with receiver(500, 202) as hook:
-        run = run_straight(hook.url, 3, seed=7, speed=1e9, tell=heard.append)
+        run = run_straight(hook.url, Life(3, seed=7, speed=1e6), tell=heard.append)
         assert (run.orders, run.refused, run.lost) == (3, 1, 0)
         assert run.tries == len(hook.bodies) == len(heard) > 10
 
@@ -711,10 +712,10 @@ def test_a_running_sandboxs_shop_is_told_to_live(served: Any, receiver: Any) -> 
     with receiver(200) as hook, served(build_sandbox(token=TOKEN, speed=1e9)) as url:
         endpoint = {"target_url": hook.url, "events": ["order_completed"]}
         httpx.post(url + COLLECTION, json={"endpoint": endpoint}, headers=BEARER, trust_env=False)
-        run_through(url, 4, token=TOKEN)
+        run_through(url, Life(4), token=TOKEN)
         hook.wait_for(4)
         with pytest.raises(SandboxError, match="The token is missing or wrong"):
-            run_through(url, 4, token="wrong")
+            run_through(url, Life(4), token="wrong")
 
 
 def test_what_cannot_be_sent_is_said_in_words(nobody: str, receiver: Any) -> None:
@@ -735,4 +736,87 @@ def test_what_cannot_be_sent_is_said_in_words(nobody: str, receiver: Any) -> Non
     assert "leads nowhere" in said(
         lambda: send_straight(nobody, "order_completed", ["order.line_items[9].sku=1"])
     )
-    assert "must start with https://" in said(lambda: run_straight("example.com", 1))
+    assert "must start with https://" in said(lambda: run_straight("example.com", Life(1)))
+
+
+async def test_a_life_has_the_seed_the_speed_and_the_rate_that_it_is_told() -> None:
+    async with world() as here:
+        await here.register(events=["order_completed"])
+        wanted = {"orders": 4, "seed": 11, "speed": 3600, "orders_per_hour": 2.5}
+        assert (await here.http.post("/api/sandbox/run", json=wanted)).status_code == 202
+        await here.oms.settle()
+        life = Shop(Random(11), START, orders_per_hour=2.5).events(4, START)
+        told = [one.body for one in life if one.event == "order_completed"]
+        assert sorted(map(json.dumps, here.bodies())) == sorted(map(json.dumps, told))
+        assert here.oms.speed == 3600
+
+
+@pytest.mark.parametrize(
+    ("wanted", "about"),
+    [
+        ({"seed": "seven"}, "seed"),
+        ({"speed": 0}, "speed"),
+        ({"speed": True}, "speed"),
+        ({"orders_per_hour": 1e9}, "orders_per_hour"),
+        ({"faults": 1.5}, "faults"),
+    ],
+)
+async def test_a_life_that_cannot_be_is_refused_with_the_reason(wanted: Any, about: str) -> None:
+    async with world() as here:
+        answer = await here.http.post("/api/sandbox/run", json=wanted)
+        assert (answer.status_code, list(answer.json()["errors"])) == (422, [about])
+        assert here.oms.living is False
+
+
+async def test_some_events_of_a_life_go_wrong_on_their_way_and_none_is_lost_by_that() -> None:
+    async with world(reply=lambda one: httpx.Response(202 if _is_whole(one.content) else 400)) as here:
+        await here.register(events=list(EVENT_TYPES))
+        await here.oms.live(Life(40, faults=0.5))
+        await here.oms.deliveries.settle()
+        happened = [json.dumps(one.body, sort_keys=True) for one in Shop(Random(7), START).events(40, START)]
+        whole = [request for request in here.got if _is_whole(request.content)]
+        came = [json.dumps(json.loads(request.content), sort_keys=True) for request in whole]
+        assert set(came) == set(happened)
+        assert len(came) > len(happened)
+        assert "text/plain" in {request.headers["content-type"] for request in here.got}
+        assert len({request.content for request in whole}) > len(happened)
+        assert _turned(came) > 0
+
+
+def _is_whole(content: bytes) -> bool:
+    try:
+        json.loads(content)
+    except ValueError:
+        return False
+    return True
+
+
+def _turned(came: list[str]) -> int:
+    """How many events came after a newer one of the same shipment."""
+    newest: dict[str, str] = {}
+    turned = 0
+    for body in map(json.loads, came):
+        if parcel := body.get("shipment"):
+            turned += parcel["updated_at"] < newest.get(parcel["number"], "")
+            newest[parcel["number"]] = max(parcel["updated_at"], newest.get(parcel["number"], ""))
+    return turned
+
+
+async def test_a_life_is_begun_in_the_browser_with_its_speed_and_faults() -> None:
+    async with world() as here:
+        await here.register(events=["order_completed"])
+        await here.http.post("/life", data={"orders": "2", "speed": "60", "faults": "100"})
+        assert here.oms.living
+        assert here.oms.speed == 60
+        await here.oms.settle()
+        assert here.oms.orders == 2
+
+
+async def test_a_redirect_to_nowhere_is_told_in_words() -> None:
+    async with world(302) as here:
+        await here.register()
+        await here.send()
+        assert (
+            here.oms.endpoints[1].attempts[0].excerpt
+            == "sends on to another address, which does not count as received"
+        )

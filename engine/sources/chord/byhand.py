@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from random import Random
 from typing import Any
@@ -16,9 +16,9 @@ import msgspec
 from engine.sources.chord.catalogue import EVENT_TYPES
 from engine.sources.chord.changes import CannotChange, changed, read_change
 from engine.sources.chord.faults import Fault, messages
-from engine.sources.chord.oms import Oms, Refused, check_endpoint, check_order, read_fault
+from engine.sources.chord.oms import Life, Oms, Refused, check_endpoint, check_order, read_fault
 from engine.sources.chord.repeats import Attempt, Clock, Deliveries, Endpoint
-from engine.sources.chord.shop import ORDINARY_RATE, Shop
+from engine.sources.chord.shop import Shop
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -63,9 +63,9 @@ def send_through(
     return [endpoint["target_url"] for endpoint in answer["endpoints"]]
 
 
-def run_through(at_url: str, orders: int | None = None, *, token: str | None = None) -> None:
-    """Have a running sandbox's shop live for so many orders, or on and on. Raises `SandboxError`."""
-    _call(at_url, "/api/sandbox/run", {"orders": orders}, token)
+def run_through(at_url: str, life: Life, *, token: str | None = None) -> None:
+    """Have a running sandbox's shop live. Raises `SandboxError`."""
+    _call(at_url, "/api/sandbox/run", asdict(life), token)
 
 
 def send_straight(
@@ -95,16 +95,13 @@ def send_straight(
 
 def run_straight(
     to_url: str,
-    orders: int,
+    life: Life,
     *,
-    seed: int = 1,
-    speed: float = 1.0,
-    orders_per_hour: float = ORDINARY_RATE,
     tell: Callable[[Attempt], None] | None = None,
     clock: Clock = _real_time,
 ) -> Run:
-    """Let a shop live for so many orders in front of a receiver, with repeats; `tell` hears of every try."""
-    return asyncio.run(_live(to_url, orders, seed, speed, orders_per_hour, tell, clock))
+    """Let a shop live in front of a receiver, with repeats; `tell` hears of every try. Raises `SandboxError`."""
+    return asyncio.run(_live(to_url, life, tell, clock))
 
 
 async def _straight(
@@ -121,19 +118,11 @@ async def _straight(
     return list(reversed(endpoint.attempts))
 
 
-async def _live(
-    to_url: str,
-    orders: int,
-    seed: int,
-    speed: float,
-    orders_per_hour: float,
-    tell: Callable[[Attempt], None] | None,
-    clock: Clock,
-) -> Run:
-    oms = Oms(clock=clock, seed=seed, speed=speed, orders_per_hour=orders_per_hour, tell=tell)
+async def _live(to_url: str, life: Life, tell: Callable[[Attempt], None] | None, clock: Clock) -> Run:
+    oms = Oms(clock=clock, tell=tell)
     try:
         endpoint = oms.register(to_url, list(EVENT_TYPES))
-        await oms.live(orders)
+        await oms.live(life)
         await oms.deliveries.settle()
     except Refused as reason:
         raise SandboxError(str(reason)) from None

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 import msgspec
+
+from engine.sources.chord.trade import Dice
 
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -18,6 +21,8 @@ LATE = 600.0
 """Seconds by which a late event is held back (divided by the sandbox's speed)."""
 AGAIN = 24.0
 """Seconds after which an event that was doubled comes again (divided by the sandbox's speed)."""
+OVERTAKEN = timedelta(days=1)
+"""So long an event of a life waits to be overtaken by the next one of its object."""
 
 
 class Fault(StrEnum):
@@ -73,6 +78,45 @@ def messages(bodies: Sequence[Mapping[str, Any]], fault: Fault | None) -> list[l
     if fault is None or fault is Fault.OUT_OF_ORDER:
         return [[message(body) for body in (reversed(bodies) if fault else bodies)]]
     return [_group(body, fault) for body in bodies]
+
+
+class Mishaps:
+    """Lets some events of a shop's life go wrong on their way: `share` of them, chosen by dice of their own.
+
+    One that comes out of order waits until the next event of its object has gone, at most a day.
+    """
+
+    def __init__(self, dice: Dice, share: float) -> None:
+        self._dice = dice
+        self._share = share
+        self._held: dict[str, tuple[Message, datetime]] = {}
+
+    def groups(self, body: Mapping[str, Any], now: datetime) -> list[list[Message]]:
+        """What is to be sent now that this has happened."""
+        groups = self._one(body, now)
+        return groups + [[held] for held in self._overtaken(message(body).about if groups else "", now)]
+
+    def rest(self) -> list[list[Message]]:
+        """What still waits to be overtaken."""
+        held, self._held = self._held, {}
+        return [[one] for one, _ in held.values()]
+
+    def _one(self, body: Mapping[str, Any], now: datetime) -> list[list[Message]]:
+        if self._dice.random() >= self._share:
+            return messages([body], None)
+        fault = self._dice.choice(tuple(Fault))
+        if fault is not Fault.OUT_OF_ORDER:
+            return messages([body], fault)
+        one = message(body)
+        if not one.about or one.about in self._held:
+            return [[one]]
+        self._held[one.about] = (one, now + OVERTAKEN)
+        return []
+
+    def _overtaken(self, about: str, now: datetime) -> list[Message]:
+        """Those that waited for an event of this object, or long enough."""
+        ready = [name for name, (_, until) in self._held.items() if name == about or until <= now]
+        return [self._held.pop(name)[0] for name in ready]
 
 
 def _group(body: Mapping[str, Any], fault: Fault) -> list[Message]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 from random import Random
 from typing import Any
 
@@ -14,11 +16,13 @@ from engine.language.fields import address_fault
 from engine.language.words import listing, nearest
 from engine.sources.chord.catalogue import EVENT_TYPES
 from engine.sources.chord.changes import changed
-from engine.sources.chord.faults import Fault, message, messages
+from engine.sources.chord.faults import Fault, Message, Mishaps, message, messages
 from engine.sources.chord.repeats import Attempt, Clock, Deliveries, Endpoint, Sleep
 from engine.sources.chord.shop import ORDINARY_RATE, Shop
 
 MOST_TIMES = 1000
+MOST_SPEED = 1e6
+MOST_ORDERS_PER_HOUR = 10_000.0
 _LONGEST_URL = 2000
 
 
@@ -28,6 +32,54 @@ class Refused(Exception):
     def __init__(self, reasons: Mapping[str, list[str]]) -> None:
         super().__init__(" ".join(reason for some in reasons.values() for reason in some))
         self.reasons = reasons
+
+
+@dataclass(frozen=True, slots=True)
+class Life:
+    """How the shop shall live: for so many orders (None: on and on), and what is to change for that.
+
+    With a seed or a rate the shop begins anew, else it goes on. `faults` is the share of events that go wrong on
+    their way, from 0 to 1. Raises `Refused` for what cannot be.
+    """
+
+    orders: int | None = None
+    seed: int | None = None
+    speed: float | None = None
+    orders_per_hour: float | None = None
+    faults: float = 0.0
+
+    def __post_init__(self) -> None:
+        reasons = {
+            "orders": _unless(
+                self.orders is None or (_whole(self.orders) and self.orders >= 1),
+                "The number of orders must be 1 or more; left out, the shop lives on and on.",
+            ),
+            "seed": _unless(self.seed is None or _whole(self.seed), "The seed must be a whole number."),
+            "speed": _unless(
+                self.speed is None or _within(self.speed, 0.001, MOST_SPEED),
+                f"The speed must be between 0.001 and {MOST_SPEED:,.0f} times real time.",
+            ),
+            "orders_per_hour": _unless(
+                self.orders_per_hour is None or _within(self.orders_per_hour, 0.01, MOST_ORDERS_PER_HOUR),
+                f"The orders an hour must be between 0.01 and {MOST_ORDERS_PER_HOUR:,.0f}.",
+            ),
+            "faults": _unless(_within(self.faults, 0, 1), "The share of faults must be between 0 and 1."),
+        }
+        if any(reasons.values()):
+            raise Refused({name: found for name, found in reasons.items() if found})
+
+
+def _unless(fine: bool, reason: str) -> list[str]:
+    return [] if fine else [reason]
+
+
+def _whole(value: Any) -> bool:
+    return type(value) is int
+
+
+def _within(value: Any, least: float, most: float) -> bool:
+    number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+    return number and least <= value <= most
 
 
 class Oms:
@@ -47,17 +99,30 @@ class Oms:
         client: httpx.AsyncClient | None = None,
         tell: Callable[[Attempt], None] | None = None,
     ) -> None:
-        dice = Random(seed)  # noqa: S311  # a made-up life, the same for the same seed
         self.endpoints: dict[int, Endpoint] = {}
         self.deliveries = Deliveries(clock=clock, speed=speed, sleep=sleep, client=client, tell=tell)
-        self.speed = speed
         self.orders = 0
         self._clock = clock
         self._sleep = sleep
         self._latest = clock()
-        self._shop = Shop(dice, self._latest, orders_per_hour=orders_per_hour)
+        self._seed = seed
+        self._rate = orders_per_hour
+        self._shop = self._new_shop()
+        self._mishaps = self._new_mishaps(0.0)
         self._life: asyncio.Task[None] | None = None
         self._last_id = 0
+
+    def _new_shop(self) -> Shop:
+        dice = Random(self._seed)  # noqa: S311  # a made-up life, the same for the same seed
+        return Shop(dice, self._now(), orders_per_hour=self._rate)
+
+    def _new_mishaps(self, share: float) -> Mishaps:
+        return Mishaps(Random(self._seed + 1), share)  # noqa: S311  # as above, and apart from the life itself
+
+    @property
+    def speed(self) -> float:
+        """How many seconds pass here in one second."""
+        return self.deliveries.speed
 
     # endpoints
 
@@ -101,15 +166,17 @@ class Oms:
         times = max(times, 2) if fault is Fault.OUT_OF_ORDER else times
         bodies = [changed(self._shop.sample(event, self._now()), changes or {}) for _ in range(times)]
         listening = self.listening(event)
-        for endpoint in listening:
-            for group in messages(bodies, fault):
-                self.deliveries.send(endpoint, group)
+        self._send_out(messages(bodies, fault))
         return listening
 
     def publish(self, body: Mapping[str, Any]) -> None:
         """Begin to send a body to the endpoints that listen to its event."""
-        for endpoint in self.listening(body["event_name"]):
-            self.deliveries.send(endpoint, [message(body)])
+        self._send_out([[message(body)]])
+
+    def _send_out(self, groups: Iterable[list[Message]]) -> None:
+        for group in groups:
+            for endpoint in self.listening(group[0].event):
+                self.deliveries.send(endpoint, group)
 
     def _now(self) -> datetime:
         """The shop's time: real time, or the time that its life has come to."""
@@ -122,9 +189,12 @@ class Oms:
         """Whether the shop lives by itself at the moment."""
         return self._life is not None and not self._life.done()
 
-    def begin(self, orders: int | None = None) -> None:
-        """Let the shop live, endlessly or for so many orders; it goes on beside everything else."""
-        self._life = asyncio.create_task(self.live(orders))
+    def begin(self, life: Life | None = None) -> None:
+        """Let the shop live; it goes on beside everything else. Raises `Refused` where it lives already."""
+        if self.living:
+            raise Refused({"orders": ["The shop lives already. Stop it first."]})
+        self._prepare(life or Life())
+        self._life = asyncio.create_task(self._go_on((life or Life()).orders))
 
     async def stop(self) -> None:
         """End the shop's life as it is now."""
@@ -132,8 +202,12 @@ class Oms:
             self._life.cancel()
             await asyncio.gather(self._life, return_exceptions=True)
 
-    async def live(self, orders: int | None = None) -> None:
+    async def live(self, life: Life | None = None) -> None:
         """Live until so many orders have run their course: each event is sent when it is due."""
+        self._prepare(life or Life())
+        await self._go_on((life or Life()).orders)
+
+    async def _go_on(self, orders: int | None) -> None:
         began, since = self._clock(), self._now()
         for happening in self._shop.events(orders, since):
             due = (happening.due - since) / self.speed
@@ -141,7 +215,17 @@ class Oms:
             await self.deliveries.room()
             self._latest = happening.due
             self.orders += happening.event == "order_completed"
-            self.publish(happening.body)
+            self._send_out(self._mishaps.groups(happening.body, happening.due))
+        self._send_out(self._mishaps.rest())
+
+    def _prepare(self, life: Life) -> None:
+        """Change what a life wants otherwise; with another seed or rate the shop begins anew."""
+        self.deliveries.speed = float(life.speed or self.speed)
+        self._seed = self._seed if life.seed is None else life.seed
+        self._rate = float(life.orders_per_hour or self._rate)
+        if life.seed is not None or life.orders_per_hour is not None:
+            self._shop = self._new_shop()
+        self._mishaps = self._new_mishaps(float(life.faults))
 
     async def settle(self) -> None:
         """Wait until the shop's life has run its course and everything was acknowledged or given up."""

@@ -80,7 +80,10 @@ class Endpoint:
 
 
 class Deliveries:
-    """Sends messages to endpoints and repeats what was not acknowledged. Close it when done."""
+    """Sends messages to endpoints and repeats what was not acknowledged. Close it when done.
+
+    `speed` divides the pauses; it may be changed on the way.
+    """
 
     def __init__(
         self,
@@ -93,7 +96,7 @@ class Deliveries:
         tell: Callable[[Attempt], None] | None = None,
     ) -> None:
         self._clock = clock
-        self._speed = speed
+        self.speed = speed
         self._sleep = sleep
         self._pauses = PAUSES if repeats else ()
         self._tell = tell
@@ -160,7 +163,7 @@ class Deliveries:
 
     async def _pause(self, seconds: float) -> None:
         if seconds:
-            await self._sleep(seconds / self._speed)
+            await self._sleep(seconds / self.speed)
 
     async def _post(self, url: str, message: Message, number: int) -> tuple[int | None, str]:
         """The code and the beginning of the answer; without an answer, None and the reason in words."""
@@ -199,9 +202,8 @@ async def _dribbled(body: bytes, sleep: Sleep) -> AsyncIterator[bytes]:
 async def _excerpt(answer: httpx.Response) -> str:
     """The beginning of an answer in one line; no more than that is read."""
     if answer.is_redirect:
-        return (
-            f"sends on to {answer.headers.get('location', '')[:_EXCERPT]}, which does not count as received"
-        )
+        elsewhere = answer.headers.get("location", "another address")[:_EXCERPT]
+        return f"sends on to {elsewhere}, which does not count as received"
     got = b""
     async for piece in answer.aiter_raw():
         got += piece

@@ -35,12 +35,13 @@ from engine.sources.chord.byhand import (
 from engine.sources.chord.catalogue import EVENT_TYPES
 from engine.sources.chord.changes import CannotChange, read_change
 from engine.sources.chord.client import COLLECTION
-from engine.sources.chord.oms import Oms, Refused, read_fault
+from engine.sources.chord.oms import Life, Oms, Refused, read_fault
 from engine.sources.chord.pages import endpoint_page, first_page, style
 from engine.sources.chord.repeats import Attempt, Clock, Endpoint, Sleep
 from engine.sources.chord.shop import ORDINARY_RATE
 
 __all__ = [
+    "Life",
     "Run",
     "SandboxError",
     "build_sandbox",
@@ -59,6 +60,7 @@ _HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
 }
+_LIFE = ("orders", "seed", "speed", "orders_per_hour", "faults")
 _read = msgspec.json.Decoder(float_hook=Decimal).decode
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -310,24 +312,15 @@ async def _send(request: Request) -> Response:
 
 
 async def _run(request: Request) -> Response:
-    orders = (await _document(request)).get("orders")
-    _begin(_oms(request), orders)
-    return JSONResponse({"orders": orders}, 202)
+    wanted = await _document(request)
+    life = Life(**{key: wanted[key] for key in _LIFE if wanted.get(key) is not None})
+    _oms(request).begin(life)
+    return JSONResponse({"orders": life.orders}, 202)
 
 
 async def _stop(request: Request) -> Response:
     await _oms(request).stop()
     return Response(status_code=204)
-
-
-def _begin(oms: Oms, orders: Any) -> None:
-    if orders is not None and (type(orders) is not int or orders < 1):
-        raise Refused(
-            {"orders": ["The number of orders must be 1 or more; left out, the shop lives on and on."]}
-        )
-    if oms.living:
-        raise Refused({"orders": ["The shop lives already. Stop it first."]})
-    oms.begin(orders)
 
 
 # pages
@@ -386,15 +379,32 @@ async def _form_send(request: Request) -> Response:
 
 async def _form_life(request: Request) -> Response:
     form = await _form(request)
-    orders = _last(form, "orders")
     try:
         if "stop" in form:
             await _oms(request).stop()
         else:
-            _begin(_oms(request), int(orders) if orders.isdecimal() else None if not orders else 0)
+            _oms(request).begin(_life(form))
     except Refused as refused:
         return _html(first_page(_oms(request), str(refused), wrong=True), 422)
     return RedirectResponse("/", 303)
+
+
+def _life(form: Mapping[str, list[str]]) -> Life:
+    """How the shop shall live, as the page says it; the share of faults is in percent there."""
+    orders, faults = _last(form, "orders").strip(), _number(_last(form, "faults"))
+    return Life(
+        orders=int(orders) if orders.isdecimal() else -1 if orders else None,
+        speed=_number(_last(form, "speed")),
+        faults=0.0 if faults is None else faults / 100,
+    )
+
+
+def _number(text: str) -> float | None:
+    """What was typed as a number; None for nothing, and -1, which is refused everywhere, for anything else."""
+    try:
+        return float(text) if text.strip() else None
+    except ValueError:
+        return -1.0
 
 
 async def _form(request: Request) -> dict[str, list[str]]:

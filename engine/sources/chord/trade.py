@@ -59,6 +59,10 @@ class Trade:
         self._scale = scale
         self.stock = [item for product in wares.PRODUCTS for item in self._stocked(product, start)]
         self._regulars = [self._customer(account=True) for _ in range(60)]
+        for place, (email, (first, last)) in enumerate(wares.KNOWN_BY_NAME.items()):
+            one = self._regulars[place]
+            address = replace(one.address, firstname=first, lastname=last)
+            self._regulars[place] = replace(one, email=email, address=address)
 
     # orders
 
@@ -156,7 +160,7 @@ class Trade:
         wanted: dict[Product, int] = {}
         for product in self._dice.choices(wares.PRODUCTS, [one.weight for one in wares.PRODUCTS], k=count):
             wanted[product] = (
-                self._dice.randint(10, 48) if wholesale else self._weighted({1: 76, 2: 17, 3: 7})
+                self._dice.randint(10, 48) if wholesale else self._weighted({1: 760, 2: 170, 3: 65, 12: 5})
             )
         found = [(item, many) for product, many in wanted.items() if (item := self._shelf(product, many))]
         if not found:
@@ -190,7 +194,7 @@ class Trade:
     def _adjust(self, order: Order, now: datetime) -> None:
         """Promotions first, then taxes on what is left of each line and parcel."""
         if self._dice.random() < 0.12:
-            code = self._dice.choice(tuple(wares.PROMOTIONS))
+            code = self._weighted(wares.PROMOTIONS_USED)
             off = -_share(order.item_total, wares.PROMOTIONS[code] * 1000)
             order.adjustments.append(
                 self._adjustment(off, f"Promotion ({code.title()})", "Promotion", code, now)
@@ -198,7 +202,10 @@ class Trade:
         if self._dice.random() < 0.05:
             line = order.lines[0]
             off = -_share(line.cents, 10_000)
-            line.adjustments.append(self._adjustment(off, "Promotion (Tenth off)", "Promotion", None, now))
+            code_of_line = self._maybe(0.15, "FRIENDS")
+            line.adjustments.append(
+                self._adjustment(off, "Promotion (Tenth off)", "Promotion", code_of_line, now)
+            )
         if self._dice.random() < 0.06 and order.parcels[0].cost:
             parcel = order.parcels[0]
             label = "Promotion (Free shipping)"
@@ -289,7 +296,7 @@ class Trade:
         ]
 
     def _fill(self, product: Product) -> int:
-        return round(product.weight * self._dice.randint(5, 40) * self._scale)
+        return round(product.weight * self._dice.randint(3, 20) * self._scale)
 
     def _next(self, kind: str, step: int = 1) -> int:
         self._last[kind] += step

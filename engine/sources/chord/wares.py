@@ -107,8 +107,18 @@ STREETS = (
 )
 COMPANIES = ("Corner & Co.", "Fern Hotel", "Paper <Kite> Studio")
 
-PROMOTIONS = {"SPRING10": 10, "HELLO15": 15, "STAFF40": 40}
+PROMOTIONS = {"SPRING10": 10, "HELLO15": 15, "FRIENDS": 25, "STAFF50": 50}
 """Codes for a part of the whole order, in percent."""
+
+PROMOTIONS_USED = {"SPRING10": 60, "HELLO15": 30, "FRIENDS": 5, "STAFF50": 5}
+"""How often each is used, of a hundred."""
+
+KNOWN_BY_NAME = {
+    "maya.lindqvist@example.com": ("Maya", "Lindqvist"),
+    "ben@example.com": ("Ben", "Hollis"),
+    "ana@shop.example": ("Ana", "Vega"),
+}
+"""Regular customers that rules may speak of; the last one works in the shop."""
 
 _HUBS = "in_transit/departed_origin_facility in_transit/arrived_at_facility in_transit/departed_facility"
 _START = "pre_transit/label_created in_transit/received_at_origin_facility"
