@@ -281,6 +281,8 @@ async def _given(settings: Settings, orders: Sequence[Order]) -> list[Answer]:
     try:
         with Reader(settings.database) as record:
             database = record.path
+        if database is None:  # a record that several processes may write: nobody has to be asked
+            raise NoService
         return [await give(order, database) for order in orders]
     except NoService:
         pass  # then the record is ours to write
