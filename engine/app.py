@@ -38,9 +38,11 @@ from engine.runtime.rulefiles import Texts, changes, read_folder
 from engine.runtime.scheduler import Scheduler
 from engine.runtime.server import serving
 from engine.runtime.services import Services
+from engine.runtime.upkeep import Copies, Keep
 from engine.runtime.worker import Worker
 from engine.settings import Settings
 from engine.sources.base import Source
+from engine.store.repair import made_whole
 from engine.store.sqlite import path_of
 from engine.store.store import Store, StoreUnavailable
 
@@ -83,7 +85,7 @@ class Service:
     async def start(self) -> None:
         """Open the record, read the rules, and begin to work. Raises `FolderUnreadable` and `StoreError`."""
         texts = read_folder(self.settings.rules)
-        self.store = await self._open.enter_async_context(await Store.open(self.settings.database))
+        self.store = await self._open.enter_async_context(await self._opened())
         self._take(self._loader.load(texts, await self.store.latest_rulebook()))
         self._open.push_async_callback(self.planner.stop)
         await self.planner.warm(self.book)
@@ -107,8 +109,8 @@ class Service:
             self.store,
             self._clock,
             self._falling_due,
-            events=self.settings.keep_events,
-            deliveries=self.settings.keep_deliveries,
+            keep=keep_of(self.settings),
+            copies=copies_of(self.settings),
         )
         scheduler.start()
         self._open.callback(scheduler.stop)
@@ -120,6 +122,19 @@ class Service:
         self.tasks = [asyncio.create_task(self._worker.run()), asyncio.create_task(self._watch(texts))]
         if self.settings.alarms:
             self.tasks.append(asyncio.create_task(alarming.run()))
+
+    async def _opened(self) -> Store:
+        """The record, whole: a damaged database is replaced by its newest copy, or begun anew, and that is told."""
+        if self.settings.database.startswith("sqlite"):
+            place = path_of(self.settings.database)
+            found = await asyncio.to_thread(made_whole, place, self.settings.backups, self._clock())
+            if found.said:
+                log.critical(found.said)
+        store = await Store.open(self.settings.database)
+        if store.disk is not None:
+            store.disk.least = self.settings.least_free
+            await asyncio.to_thread(store.disk.load)
+        return store
 
     def _alarming(self) -> Alarming:
         connections = (
@@ -253,6 +268,18 @@ class Service:
         except StoreUnavailable as reason:
             log.error("what waits cannot be counted: %s", reason)  # the other figures are worth showing
         return PlainTextResponse(self.metrics.text(), media_type=CONTENT_TYPE)
+
+
+def keep_of(settings: Settings) -> Keep:
+    """How long what is kept."""
+    return Keep(settings.keep_events, settings.keep_deliveries, settings.keep_bodies)
+
+
+def copies_of(settings: Settings) -> Copies | None:
+    """Where copies of the database go, None where none are wanted."""
+    if settings.backups is None or not settings.database.startswith("sqlite"):
+        return None
+    return Copies(path_of(settings.database), settings.backups, settings.keep_backups)
 
 
 def _errors(problems: Sequence[Problem]) -> list[Problem]:

@@ -91,6 +91,10 @@ class Settings:
     keep_events: timedelta = timedelta(days=90)
     keep_deliveries: timedelta = timedelta(days=90)
     keep_repeats: timedelta = timedelta(days=7)
+    keep_bodies: timedelta | None = None
+    backups: Path | None = None
+    keep_backups: int = 24
+    least_free: int | None = None
     largest_body: int = 256_000
     alarms: tuple[Alarm, ...] = ()
     file: Path | None = None
@@ -149,6 +153,7 @@ class _Reader:
         "connections",
         "network",
         "retention",
+        "backup",
         "limits",
         "alarms",
     )
@@ -189,7 +194,8 @@ class _Reader:
             | self._hidden(connections) - {""},
             allow=self._allow(found.get("network")),
             **self._retention(found.get("retention")),
-            largest_body=self._largest(found.get("limits")),
+            **self._backup(found.get("backup"), home),
+            **self._limits(found.get("limits")),
             alarms=self._alarms(found.get("alarms"), Destinations(self._public(connections), known=True)),
             file=self.file,
         )
@@ -607,10 +613,10 @@ class _Reader:
         action.check(values, entry.key.mark, self.problems, destinations)
         return Notice(word, values)
 
-    def _retention(self, entry: Entry | None) -> dict[str, timedelta]:
+    def _retention(self, entry: Entry | None) -> dict[str, Any]:
         if entry is None:
             return {}
-        found = self._keys(entry.value, ("events", "deliveries", "repeats"), "retention")
+        found = self._keys(entry.value, ("events", "deliveries", "bodies", "repeats"), "retention")
         lengths = {f"keep_{name}": self._length(one) for name, one in found.items()}
         return {name: length for name, length in lengths.items() if length is not None}
 
@@ -622,14 +628,32 @@ class _Reader:
             )
         return length
 
-    def _largest(self, entry: Entry | None) -> int:
+    def _backup(self, entry: Entry | None, home: Path) -> dict[str, Any]:
         if entry is None:
-            return 256_000
-        found = self._keys(entry.value, ("body",), "limit").get("body")
-        text = self._scalar(found, "256000")
-        if not text.isdigit() or int(text) < 1_000:
-            self.problems.error(
-                entry.value.mark, "limits.body is a number of bytes, at least 1000", "body: 256000"
-            )
-            return 256_000
-        return int(text)
+            return {}
+        found = self._keys(entry.value, ("folder", "keep"), "setting of backup")
+        folder = self._scalar(found.get("folder"), "backups")
+        keep = self._scalar(found.get("keep"), "24")
+        if not keep.isdigit() or int(keep) < 1:
+            mark = found["keep"].value.mark
+            self.problems.error(mark, "backup.keep is a number of copies, one an hour", "keep: 24")
+            return {}
+        return {"backups": home / folder, "keep_backups": int(keep)}
+
+    def _limits(self, entry: Entry | None) -> dict[str, Any]:
+        if entry is None:
+            return {}
+        found = self._keys(entry.value, ("body", "free_disk"), "limit")
+        limits = {"largest_body": self._bytes(found.get("body"), "body", 1_000)}
+        if "free_disk" in found:
+            limits["least_free"] = self._bytes(found["free_disk"], "free_disk", 0)
+        return {name: number for name, number in limits.items() if number is not None}
+
+    def _bytes(self, entry: Entry | None, name: str, least: int) -> int | None:
+        text = self._scalar(entry, "256000")
+        if text.isdigit() and int(text) >= least:
+            return int(text)
+        if entry is not None:
+            message = f"limits.{name} is a number of bytes, at least {least}"
+            self.problems.error(entry.value.mark, message, f"{name}: {max(least, 256_000)}")
+        return None

@@ -48,15 +48,23 @@ def serve(config: Path | None) -> None:
 
 async def _until_told(service: Service, listening: socket) -> None:
     """Serve until told to end, and say where, and that it has ended."""
+    import asyncio
     import logging
 
     from engine.runtime.server import told_to_end
+    from engine.store.store import StoreUnavailable
 
     log = logging.getLogger("shopbell")
     host, port = listening.getsockname()[:2]
     async with service.running(listening):
         log.info("listening on http://%s:%s, events at /events/chord/{secret}", host, port)
-        log.info("told to end by %s", await told_to_end())
+        told = asyncio.create_task(told_to_end())
+        broken = asyncio.create_task(service.store.broken())
+        await asyncio.wait((told, broken), return_when=asyncio.FIRST_COMPLETED)
+        if not told.done():
+            raise StoreUnavailable(await broken)
+        log.info("told to end by %s", await told)
+        broken.cancel()
     log.info("ended")
 
 

@@ -17,6 +17,8 @@ import msgspec
 from engine import sources
 from engine.runtime.clock import Clock
 from engine.runtime.rereading import reread
+from engine.runtime.upkeep import Keep, erase, sweep, swept_words
+from engine.store.people import Person
 from engine.store.store import Store, StoreError
 
 log = logging.getLogger("shopbell.control")
@@ -25,7 +27,10 @@ LONGEST = 64 * 1024
 """Bytes of one order."""
 
 PATIENCE = 10.0
-"""Seconds that an order may take to come, and to be carried out."""
+"""Seconds that an order may take to come, and its answer to be written; and most orders to be carried out."""
+
+LONG = 3600.0
+"""Seconds that whoever ordered something big waits for it."""
 
 
 class NoService(Exception):
@@ -58,7 +63,22 @@ class Reread(msgspec.Struct, frozen=True, tag="reread"):
     body: str
 
 
-Order = Retry | Cancel | Replay | Reread
+class Erase(msgspec.Struct, frozen=True, tag="erase"):
+    """Erase a person by e-mail address, or what is about some subjects."""
+
+    email: str = ""
+    subjects: tuple[str, ...] = ()
+
+
+class Purge(msgspec.Struct, frozen=True, tag="purge"):
+    """Let go of what is older than so many seconds, by kind; the content of events stays with them where it is None."""
+
+    events: float
+    deliveries: float
+    bodies: float | None = None
+
+
+Order = Retry | Cancel | Replay | Reread | Erase | Purge
 
 
 async def carry_out(order: Order, store: Store, clock: Clock, window: timedelta | None = None) -> str:
@@ -76,7 +96,21 @@ async def carry_out(order: Order, store: Store, clock: Clock, window: timedelta 
             await store.replay(order.event, resend=order.resend)
         case Reread():
             return await reread(store, order.body, sources.found(), window)
+        case Erase():
+            return await erase(store, Person(order.email, order.subjects), personal_fields(), clock())
+        case Purge():
+            return swept_words(await sweep(store, _keep(order), clock()))
     return ""
+
+
+def personal_fields() -> frozenset[str]:
+    """The names under which payloads keep what names a person."""
+    return frozenset().union(*(source.personal for source in sources.found().values()))
+
+
+def _keep(order: Purge) -> Keep:
+    bodies = None if order.bodies is None else timedelta(seconds=order.bodies)
+    return Keep(timedelta(seconds=order.events), timedelta(seconds=order.deliveries), bodies)
 
 
 class Answer(msgspec.Struct, frozen=True):
@@ -129,7 +163,9 @@ class Control:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(PATIENCE):
-                answer = await self._obey(await reader.readline())
+                line = await reader.readline()
+            answer = await self._obey(line)
+            async with asyncio.timeout(PATIENCE):
                 writer.write(msgspec.json.encode(answer) + b"\n")
                 await writer.drain()
         except (TimeoutError, ConnectionError, ValueError):
@@ -154,7 +190,7 @@ async def give(order: Order, database: Path) -> Answer:
     except (OSError, AttributeError):
         raise NoService from None
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(LONG if isinstance(order, Erase | Purge) else PATIENCE):
             writer.write(msgspec.json.encode(order) + b"\n")
             await writer.drain()
             return _answers.decode(await reader.readline())

@@ -73,6 +73,8 @@ class Source(ABC):
 
     name: ClassVar[str]
     event_types: ClassVar[Mapping[str, EventType]]
+    personal: ClassVar[frozenset[str]] = frozenset()
+    """The names under which its payloads keep what names a person, wherever they stand in them."""
     renamed: ClassVar[Mapping[str, str]] = {}
     """Names that arrive or are written but mean another event type (misprints), by the right one."""
     parts: ClassVar[Mapping[str, tuple[str, ...]]] = {}

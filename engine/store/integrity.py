@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from time import monotonic
+from typing import Any
 
-from sqlalchemy import bindparam, func, insert, null, select, update
+from sqlalchemy import bindparam, null, select, update
 
 from engine.store.sql import Runner, Statement, number
-from engine.store.tables import body, event, quarantine
+from engine.store.tables import body, event
+from engine.store.text import micros
 
 log = logging.getLogger("shopbell.store")
 
@@ -64,7 +67,7 @@ def damaged(runner: Runner, after: int, limit: int = SLICE) -> tuple[list[int], 
     last: int | None = None
     for id, sha, kept in runner.rows(_SLICE, after=after, limit=limit):
         last = id
-        if kept is not None and sha256(kept).digest() != sha:
+        if kept is not None and not _is_whole(kept, sha):
             bad.append(id)
     return bad, last
 
@@ -77,17 +80,47 @@ def every_damaged(runner: Runner) -> Iterator[list[int]]:
         yield bad
 
 
-def set_aside(runner: Runner, id: int, now: int) -> None:
-    """Take the damaged content of an event out of use: it stands in quarantine, and the event says why."""
+def _is_whole(content: Any, sha: Any) -> bool:
+    """Whether content is what its hash says; damage may even have made a text of it."""
+    return isinstance(content, bytes) and sha256(content).digest() == sha
+
+
+class Integrity:
+    """Looks through the events while the record is in use."""
+
+    def __init__(self, read: Call, write: Call, keep: Callable[[Runner, tuple[object, ...]], int]) -> None:
+        """`keep` puts a body into quarantine and gives its number."""
+        self._read = read
+        self._write = write
+        self._keep = keep
+
+    async def slice(self, after: int) -> tuple[list[int], int | None]:
+        """The damaged events of a slice, and where the next one begins; None at the end."""
+        found: tuple[list[int], int | None] = await self._read(lambda runner: damaged(runner, after))
+        return found
+
+    async def set_aside(self, event: int, now: datetime) -> bool:
+        """Take the damaged content of an event out of use: it stands in quarantine, and the event says why."""
+        moment = micros(now)
+        return bool(await self._write(lambda runner: _set_aside(runner, event, moment, self._keep)))
+
+
+Call = Callable[[Callable[[Runner], Any]], Awaitable[Any]]
+"""Runs a call on a connection."""
+
+
+def _set_aside(runner: Runner, id: int, now: int, keep: Callable[[Runner, tuple[object, ...]], int]) -> bool:
     rows = runner.rows(_CONTENT, number=id)
-    if not rows or sha256(rows[0][1] or b"").digest() == rows[0][3]:
-        return
+    if not rows or _is_whole(rows[0][1], rows[0][3]):
+        return False
     source, content, headers, _ = rows[0]
-    next_id = (runner.rows(_LAST_QUARANTINED)[0][0] or 0) + 1
-    runner.many(_QUARANTINE, [(next_id, source, f"event {id}: {DAMAGED}", content or b"", headers, now)])
+    if isinstance(content, str):
+        content = content.encode()
+    keep(runner, (source, f"event {id}: {DAMAGED}", content, headers, now))
     runner.run(_EMPTY, number=id)
     runner.run(_REASON, why=DAMAGED, number=id)
     log.error("event %d: %s", id, DAMAGED)
+    return True
 
 
 _SLICE = Statement(
@@ -103,7 +136,5 @@ _CONTENT = Statement(
     .select_from(event.join(body, body.c.event_id == event.c.id))
     .where(event.c.id == bindparam("number"), body.c.body.is_not(None))
 )
-_LAST_QUARANTINED = Statement(select(func.max(quarantine.c.id)))
-_QUARANTINE = Statement(insert(quarantine))
 _EMPTY = Statement(update(body).values(body=null()).where(body.c.event_id == bindparam("number")))
 _REASON = Statement(update(event).values(reason=bindparam("why")).where(event.c.id == bindparam("number")))

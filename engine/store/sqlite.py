@@ -72,6 +72,7 @@ class SqliteDatabase:
         self._path = path
         self._file = _identity(path)
         self._disk = disk
+        self._gone = False
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -111,6 +112,7 @@ class SqliteDatabase:
         with closing(sqlite3.connect(part, isolation_level=None)) as copy:
             self._connection.backup(copy)
         self._connection.close()  # it takes its log away, by the name that the new file's would have
+        self._gone = True
         part.replace(to)
         return (
             f"the database file {self._path} was removed or replaced while the service worked with it. Everything that was in "
@@ -142,8 +144,9 @@ class SqliteDatabase:
     def close(self) -> None:
         """Let go of it; what is not committed is undone, and a statement that broke off in the middle is let go of."""
         try:
-            self.runner.cursor.close()
-            self.rollback()
+            if not self._gone:
+                self.runner.cursor.close()
+                self.rollback()
         finally:
             self._connection.close()
             self._lock.release()

@@ -31,6 +31,7 @@ from engine import __version__ as VERSION
 from engine.model import Delivery
 from engine.store import delivering, judging, noting, sweeping, workers
 from engine.store.disk import Disk
+from engine.store.integrity import Integrity
 from engine.store.known import KEEP
 from engine.store.numbering import Numbers
 from engine.store.pacing import Limits, Outage, Pace, Paces, Pacing, Rooms, unpaced
@@ -518,6 +519,11 @@ class Store:
             lambda: self._writer.apart(lambda one: one.scrub()),
             self._place.knowledge,
         )
+
+    @property
+    def integrity(self) -> Integrity:
+        """Whether what is kept of events is what was received."""
+        return Integrity(self._reads, self._writer.call, self._quarantine)
 
     @property
     def disk(self) -> Disk | None:

@@ -88,7 +88,7 @@ async def test_an_order_that_cannot_be_carried_out_is_answered_with_the_reason(
 async def test_nonsense_is_answered_and_does_not_end_the_service(store: Store, database: Path) -> None:
     import asyncio
 
-    for line in (b"nonsense\n", b"{}\n", b'{"type": "erase"}\n', b"[" * (LONGEST + 9) + b"\n"):
+    for line in (b"nonsense\n", b"{}\n", b'{"type": "dance"}\n', b"[" * (LONGEST + 9) + b"\n"):
         reader, writer = await asyncio.open_unix_connection(socket_beside(database))
         writer.write(line)
         answer = await reader.readline()

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from engine.runtime.scheduler import Scheduler
+from engine.runtime.upkeep import Keep
 from engine.store.store import Purged, StoreUnavailable
 
 pytestmark = pytest.mark.anyio
@@ -46,9 +47,13 @@ class Record:
         self.events -= gone
         return Purged(gone, 0, 0, self.kept)
 
+    @property
+    def disk(self) -> None:
+        return None
+
 
 def scheduler(record: Record, **keep: timedelta) -> Scheduler:
-    return Scheduler(record, lambda: NOW, **keep)  # type: ignore[arg-type]
+    return Scheduler(record, lambda: NOW, keep=Keep(**keep))  # type: ignore[arg-type]
 
 
 async def test_a_sweep_goes_on_until_nothing_old_is_left() -> None:
@@ -87,9 +92,12 @@ async def test_a_record_that_is_away_is_told_and_swept_the_next_time(
 async def test_a_sweep_that_is_late_runs_once_and_never_beside_another() -> None:
     sweeps = scheduler(Record())
     sweeps.start()
-    (job,) = sweeps._scheduler.get_jobs()
-    assert (job.misfire_grace_time, job.coalesce, job.max_instances) == (None, True, 1)
-    assert job.trigger.interval == timedelta(minutes=10)
+    jobs = {job.name.rpartition(".")[2]: job for job in sweeps._scheduler.get_jobs()}
+    assert set(jobs) == {"sweep", "look_for_damage"}
+    assert {(job.misfire_grace_time, job.coalesce, job.max_instances) for job in jobs.values()} == {
+        (None, True, 1)
+    }
+    assert jobs["sweep"].trigger.interval == timedelta(minutes=10)
     sweeps.stop()
     await asyncio.sleep(0)
 
@@ -106,7 +114,8 @@ async def test_once_started_it_sweeps_by_the_clock(caplog: pytest.LogCaptureFixt
     record.purge = purge  # type: ignore[method-assign]
     sweeps.start()
     with caplog.at_level(logging.ERROR):
-        sweeps._scheduler.get_jobs()[0].modify(next_run_time=datetime.now(UTC))
+        job = next(job for job in sweeps._scheduler.get_jobs() if job.name.endswith("sweep"))
+        job.modify(next_run_time=datetime.now(UTC))
         async with asyncio.timeout(10):
             await swept.wait()
     sweeps.stop()

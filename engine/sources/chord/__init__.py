@@ -116,6 +116,12 @@ class Chord(Source):
     event_types: ClassVar[Mapping[str, EventType]] = EVENT_TYPES
     renamed: ClassVar[Mapping[str, str]] = MISPRINTS
     parts: ClassVar[Mapping[str, tuple[str, ...]]] = {"order": ("shipment",)}
+    personal: ClassVar[frozenset[str]] = frozenset(
+        {
+            "email", "firstname", "lastname", "full_name", "company", "address1", "address2", "city", "zipcode",
+            "phone", "alternative_phone", "last_ip_address", "stripe_user_id",
+        }  # fmt: skip
+    )
 
     def read(self, body: bytes, headers: Mapping[str, str]) -> Reading:
         """The event in a body: its type, what it is about, and what makes a repeat of it.
@@ -169,7 +175,9 @@ class Chord(Source):
             return {"order": tuple(own), "shipment": _parcels(about)}
         if object == "shipment":
             order = (memory.order or {}).get("order")
-            owner = _subject("order", order.get("number"), order.get("id")) if isinstance(order, Mapping) else ""
+            owner = (
+                _subject("order", order.get("number"), order.get("id")) if isinstance(order, Mapping) else ""
+            )
             return {"shipment": tuple(own), "order": tuple(filter(None, [owner]))}
         skus = tuple(f"sku:{sku}" for sku in _skus(about)[:1])
         return {"stock_item": tuple(own), "sku": skus} if object == "stock_item" else {}
