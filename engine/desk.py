@@ -7,22 +7,26 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from engine.language.words import listing, nearest
-from engine.model import DeliveryState, Event, Memory, Outcome, Plan, PlannedAction
+from engine.model import SCHEDULE, DeliveryState, Event, Memory, Outcome, Plan, PlannedAction
 from engine.rulebook.book import Rulebook
-from engine.rulebook.frames import to_json
+from engine.rulebook.frames import from_json, to_json
 from engine.rulebook.loader import Loader
-from engine.rulebook.planner import plan
+from engine.rulebook.planner import answered, plan
+from engine.rulebook.samples import event_of
+from engine.rulebook.timeline import Armed, Moment, Timeline
 from engine.rulebook.vocabulary import Language
 from engine.sources.base import Source, Unreadable
 from engine.sources.body import parse, repeated_keys
 from engine.sources.chord.changes import CannotChange, changed, read_change
-from engine.store.store import EventRecord, MemoryRow, Reader, StoredEvent
+from engine.store.store import Answered, EventRecord, MemoryRow, Reader, StoredEvent
 
 
 class CannotTry(Exception):
@@ -52,6 +56,33 @@ def body_of(words: str, language: Language) -> bytes:
     raise CannotTry(
         f'there is no event type and no file called "{words}".{mean} Event types: {listing(language.event_types)}'
     )
+
+
+def planned(event: Event, book: Rulebook, memory: Memory, now: datetime, *, explain: bool = True) -> Plan:
+    """The plan for an event; of what rules remember, no more is known than the memory says."""
+    nothing = Timeline(book)
+    made, _ = answered(lambda known: plan(event, book, known, now, explain=explain), memory, nothing.answers)
+    return made
+
+
+def clock_trial(now: datetime) -> Trial:
+    """The clock in place of an event."""
+    return Trial(Event("sample", SCHEDULE, "clock", "", {}, now), Memory())
+
+
+def planned_by_clock(book: Rulebook, now: datetime) -> Plan:
+    """What the rules that the clock starts would send at a moment, had the samples just happened."""
+    timeline = Timeline(book, explain=True)
+    timeline.start(now)
+    for name, source in book.sources.items():
+        for event_type in source.event_types.values():
+            if event_type.name in timeline.looked_back_on:
+                sample = event_of(event_type.sample, event_type.name, name, source, now)
+                timeline.happen(replace(sample, received_at=now))
+    clocks = [one for one in timeline.state.timers.values() if one.arm.fresh]
+    at_once = [Armed(msgspec.structs.replace(one.arm, due_at=now), one.origin) for one in clocks]
+    rules = [rule for one in at_once for rule in timeline.fire(one, now).plan.rules]
+    return Plan(tuple(rules), book.hash)
 
 
 def _changed(payload: Mapping[str, Any], event: str, sets: Sequence[str]) -> Mapping[str, Any]:
@@ -119,7 +150,7 @@ def explain(store: Reader, number: str, language: Language) -> Explained:
         return Explained(record, event, None, repeated)
     book = Loader(language).load(kept.texts)
     memory = memory_of(store.memory_of(number))
-    return Explained(record, event, plan(event, book, memory, record.planned_at, explain=True), repeated)
+    return Explained(record, event, planned(event, book, memory, record.planned_at), repeated)
 
 
 def _recorded_event(record: EventRecord, payload: Mapping[str, Any]) -> Event:
@@ -142,7 +173,16 @@ def memory_of(row: MemoryRow) -> Memory:
         before=parse(row.before_body) if row.before_body is not None else None,
         order=parse(row.order_body) if row.order_body is not None else None,
         products=row.products,
+        origin=_stored_event(row.origin) if row.origin is not None else None,
+        newest=parse(row.newest_body) if row.newest_body is not None else None,
+        answers={ask: _told(answer) for ask, answer in row.answers.items()},
     )
+
+
+def _told(answer: Answered) -> Any:
+    if answer.events is None:
+        return from_json(answer.value)
+    return tuple(_stored_event(one) for one in answer.events)
 
 
 def recorded_trial(store: Reader, number: str, sets: Sequence[str]) -> Trial:
@@ -179,46 +219,33 @@ def backtest(record: Reader, book: Rulebook, since: datetime) -> tuple[int, dict
     What rules know of the past is what those events themselves said, in their order.
     """
     tallies = {rule.id: Tally() for rule in book.rules}
-    past = _Past(book)
+    timeline = Timeline(book)
+    timeline.start(since)
     number = 0
     after: str | None = None
     while events := record.history(since, after):
         for stored in events:
             number += 1
             event = _stored_event(stored)
-            for rule in plan(event, book, past.memory(event), stored.received_at).rules:
-                waits = any(action.held for action in rule.actions)
-                tallies[rule.id].count(Outcome.HELD if waits else rule.outcome, stored.id)
-            past.learn(event, stored.body)
+            for moment in (*timeline.pass_to(event.received_at), timeline.happen(event)):
+                _tally(moment, tallies)
         after = events[-1].id
     return number, tallies
 
 
-class _Past:
-    """What the events so far said: each object's last payload, whose order a parcel is in, names of products."""
+def _tally(moment: Moment, tallies: Mapping[str, Tally]) -> None:
+    """Count what the rules say at a moment; what only waits is counted once its time has come."""
+    for rule in moment.plan.rules:
+        if rule.outcome is Outcome.HELD and rule.waits_until is not None:
+            continue
+        waits = any(action.held for action in rule.actions)
+        tallies[rule.id].count(Outcome.HELD if waits else rule.outcome, _cause(moment.event))
 
-    def __init__(self, book: Rulebook) -> None:
-        self._book = book
-        self._states: dict[str, Mapping[str, Any]] = {}
-        self._owners: dict[str, str] = {}
-        self._names: dict[str, str] = {}
 
-    def memory(self, event: Event) -> Memory:
-        """What is known when an event comes."""
-        joins = self._book.sources[event.source].joins(event.type, event.payload)
-        return Memory(
-            before=self._states.get(event.subject),
-            order=self._states.get(self._owners.get(joins.order_of, "")),
-            products={key: self._names[key] for key in joins.products if key in self._names},
-        )
-
-    def learn(self, event: Event, body: bytes) -> None:
-        """Take in what an event says; a late one says nothing new."""
-        source = self._book.sources[event.source]
-        self._names.update(source.teaches(event.type, event.payload))
-        if not event.late:
-            self._states[event.subject] = event.payload
-            self._owners.update(dict.fromkeys(source.read(body, {}).aliases, event.subject))
+def _cause(event: Event) -> str:
+    """The number of the event that something goes back to; for a clock, its time."""
+    said = event.payload.get(SCHEDULE) if event.source == SCHEDULE else None
+    return (said["event"] or said["due_at"]) if said else event.id
 
 
 def _stored_event(stored: StoredEvent) -> Event:
@@ -256,7 +283,7 @@ class Preview:
 def preview(record: Reader, number: str, book: Rulebook, resend: bool) -> Preview:
     """What judging a recorded event again by a rulebook would do. Raises `CannotTry` and `NotFound`."""
     tried = recorded_trial(record, number, ())
-    planned = plan(tried.event, book, tried.memory, datetime.now(UTC))
+    today = planned(tried.event, book, tried.memory, datetime.now(UTC), explain=False)
     made = record.deliveries(event=number, limit=1000).items
     sent = frozenset(one.idempotency_key for one in made if one.state in SENT)
-    return Preview(number, tried.event, planned, sent, resend)
+    return Preview(number, tried.event, today, sent, resend)

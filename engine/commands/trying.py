@@ -33,7 +33,7 @@ from engine.commands.common import (
 @click.option(
     "--event",
     "event",
-    help="An event type, a JSON file, the number of a recorded event, or - .",
+    help="An event type, a JSON file, the number of a recorded event, - , or clock.",
 )
 @click.option(
     "--set", "sets", multiple=True, metavar="PATH=VALUE", help="Change a field first, e.g. order.total=250.00"
@@ -53,8 +53,9 @@ def dry_run(
 
     RULES is a rule file or a folder of them (left out: the folder of the settings, else rules/).
     """
+    from engine.desk import clock_trial, planned, planned_by_clock
     from engine.present import plan_json, plan_lines
-    from engine.rulebook.planner import plan
+    from engine.rulebook.reading import CLOCK
 
     settings = settings_of(config)
     if event is None:
@@ -62,8 +63,11 @@ def dry_run(
     language = language_of(settings)
     book = book_of(rules, settings, language)
     now = moment_of(at, settings)
-    trial = trial_of(event, sets, language, now, settings)
-    result = plan(trial.event, book, trial.memory, now, explain=True)
+    if event == CLOCK:
+        trial, result = clock_trial(now), planned_by_clock(book, now)
+    else:
+        trial = trial_of(event, sets, language, now, settings)
+        result = planned(trial.event, book, trial.memory, now)
     faulty = sorted({problem.file for problem in book.problems if problem.severity == "error"})
     if as_json:
         facts = {

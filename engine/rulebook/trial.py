@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -17,10 +17,10 @@ from engine.language.problem import Mark, Problems
 from engine.language.words import listing, nearest, normal_key, read_duration
 from engine.model import Outcome, Payload, RulePlan
 from engine.rulebook.book import Rulebook
-from engine.rulebook.planner import plan
 from engine.rulebook.rule import Rule
 from engine.rulebook.samples import beside, event_of
 from engine.rulebook.shapes import field_path
+from engine.rulebook.timeline import Moment, Timeline
 from engine.rulebook.vocabulary import Language
 from engine.sources.base import FieldInfo
 
@@ -31,12 +31,12 @@ SETTINGS: Final[Mapping[str, str]] = {
     "before": "Fields as they were in the last event of the same object, for `changed to` and its like.",
     "at": "The moment at which the event arrives, such as 2026-12-24 18:00; left out, when its object last changed.",
     "then after": "Time that passes, such as 48 hours; `then after 20 hours: shipment_shipped` lets an event come then.",
-    "expect": "What the rule must say: fires, does not fire, or could not tell.",
+    "expect": "What the rule must say in the whole time: fires, does not fire, could not tell, or held.",
     "expect text": "Words that one of the messages must hold: contains $250.00. Several as a list.",
 }
 """The settings of a test, each with a sentence of help."""
 
-EXPECTED: Final = (Outcome.FIRES, Outcome.DOES_NOT_FIRE, Outcome.COULD_NOT_TELL)
+EXPECTED: Final = (Outcome.FIRES, Outcome.DOES_NOT_FIRE, Outcome.COULD_NOT_TELL, Outcome.HELD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +91,7 @@ def read_tests(rule: Rule, language: Language, problems: Problems) -> tuple[Rule
 def run_test(test: RuleTest, rule: Rule, book: Rulebook, source: str, now: datetime) -> Result:
     """Run one test; `now` counts only where neither the test nor its event says when it happens.
 
-    A rule without time words is decided at once, so what comes later in the test changes nothing. One with
-    time words cannot be tried in this version, which is said.
+    The clock is moved through the steps of the test. The rule fires if it acts at any time in it.
     """
     if rule.postponed:
         words = listing([f"`{word.word}`" for word in rule.postponed])
@@ -101,16 +100,37 @@ def run_test(test: RuleTest, rule: Rule, book: Rulebook, source: str, now: datet
     event = event_of(test.payload, test.given, source, sender, now)
     zone = rule.timezone or book.shop.timezone
     moment = read_moment(test.at, zone) or event.received_at
-    memory = beside(event, sender, test.before)
     alone = replace(book, rules=(rule,), problems=())
-    return _result(test, plan(event, alone, memory, moment, explain=True).rules[0])
+    timeline = Timeline(alone, explain=True, aside=lambda one: beside(one, sender))
+    timeline.start(moment)
+    plans = [_plan_of(timeline.happen(event, beside(event, sender, test.before), moment))]
+    for number, step in enumerate(test.steps, start=2):
+        moment += step.after
+        plans += [_plan_of(one) for one in timeline.pass_to(moment)]
+        if step.event:
+            later = event_of(sender.event_types[step.event].sample, step.event, source, sender, moment)
+            happened = timeline.happen(replace(later, id=f"sample-{number}", received_at=moment))
+            plans += [_plan_of(happened)] if step.event in rule.events else []
+    return _result(test, [one for one in plans if one is not None], timeline.waits)
 
 
-def _result(test: RuleTest, planned: RulePlan) -> Result:
+def _plan_of(moment: Moment) -> RulePlan | None:
+    return next(iter(moment.plan.rules), None)
+
+
+def _result(test: RuleTest, plans: Sequence[RulePlan], waits: bool) -> Result:
+    """What came of it in the whole time: it acted, or could not tell, or how it stands in the end."""
+    telling = (Outcome.FIRES, Outcome.COULD_NOT_TELL)
+    planned = next((one for wanted in telling for one in plans if one.outcome is wanted), plans[-1])
+    if planned.outcome is Outcome.HELD and planned.waits_until is not None and not waits:
+        planned = replace(planned, outcome=Outcome.DOES_NOT_FIRE)  # what it waited for came
     if planned.outcome is not test.expect:
         told = f"the rule {_says(planned.outcome)}; expected was: {test.expect.value}"
+        if planned.outcome is Outcome.HELD and planned.waits_until is not None:
+            told = f"{told}. Let time pass: `then after: 48 hours`"
         return Result(test, False, told, planned)
-    text = "\n".join(_texts([action.request for action in planned.actions]))
+    acted = (one for one in plans if one.outcome is planned.outcome)
+    text = "\n".join(_texts([action.request for one in acted for action in one.actions]))
     for wanted in test.contains:
         if wanted.casefold() not in text.casefold():
             return Result(test, False, f'no message contains "{wanted}"', planned)

@@ -160,7 +160,7 @@ def read_span(text: str) -> Span | None:
         days = int(match[1])
         return Span(plural(days, "business day"), timedelta(days=days), days)
     length = read_period(text)
-    return Span(in_words(length), length) if length else None
+    return Span(text if text[0].isdigit() else in_words(length), length) if length else None
 
 
 def in_words(length: timedelta) -> str:
