@@ -127,6 +127,23 @@ def test_an_event_that_is_not_there_cannot_be_listened_to(shop: Path) -> None:
             "when: stock_item_back_in_stock\nif:\n  product.name: present\n",
             ("order_completed", "stock_item_back_in_stock"),
         ),
+        (
+            "when: order_completed\nunless followed by:\n  event: [shipment_shipped, order_cancelled]\n"
+            "  within: 48 hours\n  same: order\n",
+            ("order_completed", "order_cancelled", "shipment_shipped"),
+        ),
+        (
+            "when: stock_item_out_of_stock\ndigest:\n  every: day at 08:00\n  forget when: stock_item_back_in_stock\n",
+            ("stock_item_back_in_stock", "stock_item_out_of_stock"),
+        ),
+        (
+            "when: every weekday at 08:00\nover: {event: order_cancelled, within: 1 day}\n",
+            ("order_cancelled",),
+        ),
+        (
+            "when: shipment_shipped\nlimit: 1 per day for each order.email\n",
+            ("order_completed", "shipment_shipped"),
+        ),
         ("when: order_completed\nmode: off\n", ()),
         ("when: order_completed\nmode: test\n", ("order_completed",)),
     ],

@@ -22,7 +22,7 @@ def needed_events(book: Rulebook, source: str) -> tuple[str, ...]:
 def _of(rule: Rule, book: Rulebook, source: str) -> Iterator[str]:
     sender = book.sources[source]
     read = rule.roots
-    for event in (rule.speaks_of | rule.watches) & sender.event_types.keys():
+    for event in rule.needs & sender.event_types.keys():
         yield event
         for name, teachers in sender.taught_by(event).items():
             if name in read:

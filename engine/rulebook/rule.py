@@ -74,6 +74,13 @@ class Rule:
         return frozenset().union(*words, *(spec.action.watches(spec.values) for spec in self.actions))
 
     @property
+    def needs(self) -> frozenset[str]:
+        """The event types without which it cannot do what it says, as far as it names or watches them."""
+        words = [word.needs for word in self.timing]
+        watched = (spec.action.watches(spec.values) for spec in self.actions)
+        return self.speaks_of.union(*words, *watched)
+
+    @property
     def speaks_of(self) -> frozenset[str]:
         """The event types that its conditions and messages speak of: those it listens to, or looks back on."""
         return self.events.union(*(word.speaks_of for word in self.timing))

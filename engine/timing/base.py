@@ -111,6 +111,11 @@ class Timing(ABC):
         """Event types that concern it, though the rule does not listen to them."""
         return frozenset()
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """Event types that must be asked for at the sender, or it cannot keep its word."""
+        return self.watches
+
     def watch(self, match: Match) -> tuple[Effect, ...]:
         """What an event of those types changes."""
         return ()

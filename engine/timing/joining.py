@@ -59,6 +59,11 @@ class Joining(Timing):
         """What tells of the owner."""
         return self.teachers
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """Nothing: the source says what teaches the owner, which can be fewer events than tell of it."""
+        return frozenset()
+
     def watch(self, match: Match) -> tuple[Effect, ...]:
         """It has come: who waits for it may go on."""
         names = tuple(name for names in match.names.values() for name in names)
