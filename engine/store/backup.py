@@ -178,7 +178,7 @@ def numbers_given(database: Path) -> dict[str, int]:
     try:
         with closing(open_reader(database)) as connection:
             return dict(connection.execute("SELECT name, seq FROM sqlite_sequence").fetchall())
-    except sqlite3.Error:
+    except (sqlite3.Error, UnicodeDecodeError):
         return {}
 
 

@@ -39,7 +39,7 @@ def first_fault(path: Path, seconds: float | None = None) -> str:
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
             return fault_of(connection, seconds)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         return f"it cannot be read ({error})"
 
 

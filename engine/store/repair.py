@@ -74,6 +74,10 @@ def see_that_it_is_whole(database: Path, seconds: float = AT_START) -> None:
     try:
         with closing(open_writer(database)) as connection:
             fault = fault_of(connection, seconds) or _missing(connection)
+    except (
+        UnicodeDecodeError
+    ) as error:  # not even the words of SQLite's complaint about its tables can be read
+        raise Damaged("it is damaged (the description of its tables cannot be read)") from error
     except sqlite3.Error as error:
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGE:
             raise Damaged(f"it is damaged ({error})") from error
