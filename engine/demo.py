@@ -37,6 +37,7 @@ from engine.present import plan_lines
 from engine.rulebook.frames import from_json, to_json
 from engine.rulebook.loader import Loader
 from engine.rulebook.vocabulary import Language
+from engine.runtime.clock import Clock, system_clock
 from engine.runtime.rulefiles import read_folder
 from engine.runtime.server import listen_on, port_of, serving, told_to_end
 from engine.settings import Settings
@@ -146,13 +147,15 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(rules: Path, catcher: Catcher, port: int = 0) -> AsyncIterator[Stage]:
+async def stage(
+    rules: Path, catcher: Catcher, port: int = 0, clock: Clock = system_clock
+) -> AsyncIterator[Stage]:
     """A real service with the rules of a folder, everything they send to standing on this machine."""
     listening = listen_on("127.0.0.1", port)
     with tempfile.TemporaryDirectory(prefix="shopbell-demo-") as home:
         async with catcher.open():
             secret = secrets.token_urlsafe(24)
-            service = Service(demo_settings(rules, Path(home), secret, catcher))
+            service = Service(demo_settings(rules, Path(home), secret, catcher), clock=clock)
             async with service.running(listening):
                 yield Stage(service, f"http://127.0.0.1:{port_of(listening)}/events/chord/{secret}", catcher)
 

@@ -93,8 +93,9 @@ class Mishaps:
 
     def groups(self, body: Mapping[str, Any], now: datetime) -> list[list[Message]]:
         """What is to be sent now that this has happened."""
-        groups = self._one(body, now)
-        return groups + [[held] for held in self._overtaken(message(body).about if groups else "", now)]
+        group, *others = self._one(body, now) or [[]]
+        overtaken = self._overtaken(message(body).about if group else "", now)
+        return [group + overtaken, *others] if group or overtaken else []
 
     def rest(self) -> list[list[Message]]:
         """What still waits to be overtaken."""

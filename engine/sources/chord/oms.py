@@ -175,8 +175,9 @@ class Oms:
 
     def _send_out(self, groups: Iterable[list[Message]]) -> None:
         for group in groups:
-            for endpoint in self.listening(group[0].event):
-                self.deliveries.send(endpoint, group)
+            for endpoint in self.endpoints.values():
+                if wanted := [one for one in group if one.event in endpoint.events]:
+                    self.deliveries.send(endpoint, wanted)
 
     def _now(self) -> datetime:
         """The shop's time: real time, or the time that its life has come to."""
