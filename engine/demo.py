@@ -42,7 +42,8 @@ from engine.runtime.rulefiles import read_folder
 from engine.runtime.server import listen_on, port_of, serving, told_to_end
 from engine.settings import Settings
 from engine.sources.chord.catalogue import EVENT_TYPES
-from engine.sources.chord.oms import Oms
+from engine.sources.chord.faults import Fault
+from engine.sources.chord.oms import Life, Oms
 from engine.sources.chord.repeats import Attempt
 from engine.sources.chord.sandbox import build_sandbox
 from engine.sources.chord.shop import one_of_each
@@ -285,6 +286,9 @@ def _tell(caught: Caught, say: Callable[[str], None]) -> None:
 SPEED = 600.0
 """Seconds of the shop's life that pass in one second of the demo."""
 
+FAULTS = 0.05
+"""So many of the shop's events are doubled, late, cut off or otherwise wrong on their way."""
+
 PACE = 1.0
 """Seconds between the events of the story that the demo begins with."""
 
@@ -297,11 +301,13 @@ async def live(rules: Path, say: Callable[[str], None], port: int = 0) -> None:
 
     def received(attempt: Attempt) -> None:
         answer = attempt.status or attempt.excerpt
-        say(
-            f"{click.style('●', fg='cyan')} {click.style(attempt.event, bold=True)}  {attempt.about}  received ({answer})"
-        )
+        name = click.style(attempt.event, bold=True)
+        remark = _remark(attempt, database)
+        say(f"{click.style('●', fg='cyan')} {name}  {attempt.about}  received ({answer}){remark}")
 
+    database = ""
     async with stage(rules, Catcher(tell), port) as on:
+        database = on.service.settings.database
         app = build_sandbox(token=secrets.token_hex(24), seed=7, speed=SPEED, tell=received)
         oms: Oms = app.state.oms
         oms.register(on.url, list(EVENT_TYPES))
@@ -314,6 +320,20 @@ async def live(rules: Path, say: Callable[[str], None], port: int = 0) -> None:
                 for body in one_of_each(Random(7), datetime.now(UTC)):  # noqa: S311  # a story, not a secret
                     oms.publish(body)
                     await asyncio.sleep(PACE)
-                await oms.live()
+                oms.send("order_completed", fault=Fault.DOUBLED)
+                oms.send("shipment_delivery_status_updated", fault=Fault.OUT_OF_ORDER)
+                await oms.live(Life(faults=FAULTS))
         finally:
             await oms.close()
+
+
+def _remark(attempt: Attempt, database: str) -> str:
+    """What is special about an event that was received: it came before, or newer news came before it."""
+    if not attempt.acknowledged:
+        return click.style("  not taken, it will be sent again", fg="yellow")
+    answer = from_json(attempt.excerpt.encode())
+    if answer["repeat"]:
+        return click.style("  a repeat: nothing is sent a second time", fg="yellow")
+    with closing(Reader(database)) as record:
+        late = record.event(str(answer["event"])).late
+    return click.style("  late: something newer is known already", fg="yellow") if late else ""

@@ -9,6 +9,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from engine import demo
 from engine.cli import main
 from engine.demo import live, names_used, rules_folder
 from engine.sources.chord.catalogue import EVENT_TYPES
@@ -55,6 +56,29 @@ def test_the_living_demo_shows_messages_as_they_are_caught() -> None:
     asyncio.run(watch())
     assert any("stand-in order system: http://127.0.0.1:" in line for line in said)
     assert any(line.startswith("  sent") for line in said)
+
+
+def test_the_living_demo_shows_a_doubled_event_as_a_repeat_and_an_overtaken_one_as_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(demo, "PACE", 0.0)
+    said: list[str] = []
+    enough = asyncio.Event()
+
+    def say(line: str) -> None:
+        said.append(click.unstyle(line))
+        if all(any(word in line for line in said) for word in ("  a repeat: ", "  late: ")):
+            enough.set()
+
+    async def watch() -> None:
+        task = asyncio.create_task(live(RULES, say))
+        await asyncio.wait_for(enough.wait(), 30)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(watch())
+    repeat = next(line for line in said if "  a repeat: " in line)
+    assert sum(line.startswith(repeat.partition("  a repeat")[0]) for line in said) == 2
 
 
 def test_every_connection_that_the_rules_name_leads_to_the_catcher(tmp_path: Path) -> None:
