@@ -5,6 +5,7 @@ from __future__ import annotations
 import email
 import email.policy
 from email.message import EmailMessage
+from html.parser import HTMLParser
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 from engine.actions.base import DeliveryError, Destinations
 from engine.actions.email import Email, build, text_of
+from engine.actions.layout import Look, inlined, laid_out, paragraphs
 from engine.language.recipients import Mailbox, clean_name
 
 pytestmark = pytest.mark.anyio
@@ -33,6 +35,44 @@ def mail(request: Any, **changes: Any) -> EmailMessage:
     found = email.message_from_bytes(raw, policy=email.policy.default)
     assert isinstance(found, EmailMessage)
     return found
+
+
+class _Page(HTMLParser):
+    """Reads a page as a mail program does: each element with its attributes, and the text in it."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.found: dict[str, list[tuple[dict[str, str], str]]] = {}
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        kept = {name: value or "" for name, value in attrs if name != "style"}
+        self.found.setdefault(tag, []).append((kept, ""))
+        self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        while self.open and self.open.pop() != tag:
+            pass
+
+    def handle_data(self, data: str) -> None:
+        if self.open:
+            attributes, text = self.found[self.open[-1]][-1]
+            self.found[self.open[-1]][-1] = attributes, text + data
+
+
+def read_page(page: str) -> dict[str, list[tuple[dict[str, str], str]]]:
+    """The elements of a page by their tag, styles left out."""
+    reader = _Page()
+    reader.feed(page)
+    reader.close()
+    return reader.found
+
+
+def text_part(message: EmailMessage) -> list[str]:
+    """The lines of the part that is read as text."""
+    body = message.get_body(("plain",))
+    assert body is not None
+    return body.get_content().splitlines()  # type: ignore[no-any-return]
 
 
 def request(**changes: Any) -> dict[str, Any]:
@@ -77,7 +117,7 @@ def test_a_name_adds_no_header_and_no_recipient_and_the_mail_is_still_sent(
     assert one.request["subject"] == subject
     assert message["Subject"] == subject
     assert message["To"] == "ana@example.test"
-    assert set(message.keys()) == USUAL_HEADERS
+    assert set(message.keys()) == USUAL_HEADERS - {"Content-Transfer-Encoding"}
 
 
 USUAL_HEADERS = {
@@ -124,7 +164,7 @@ text: |
     (one,) = render("email", text)
     assert one.request["subject"] == "Order R1"
     assert one.request["text"] == "Hello\n\nbye"
-    assert mail(one.request).get_content().splitlines() == ["Hello", "", "bye"]
+    assert text_part(mail(one.request)) == ["Hello", "", "bye"]
     (subscription,) = render("email", text, make_order(subscription_order=True))
     assert subscription.request["subject"] == "Order R1 (subscription)"
 
@@ -319,13 +359,19 @@ def test_markup_in_a_name_is_shown_as_typed_in_html_and_in_an_attribute(render: 
     rule = """
 to: "{{ order.email }}"
 subject: x
+layout: LAYOUT
 html: '<p title="{{ order.ship_address.firstname }}">Hi {{ order.ship_address.firstname }}</p>'
 """
     name = "<h1>Al</h1><img src=x onerror=1>\"'"
-    (one,) = render("email", rule, make_order(ship_address__firstname=name))
+    event = make_order(ship_address__firstname=name)
+    (one,) = render("email", rule.replace("LAYOUT", "none"), event)
+    (laid,) = render("email", rule.replace("LAYOUT", "shop"), event)
     safe = "&lt;h1&gt;Al&lt;/h1&gt;&lt;img src=x onerror=1&gt;&quot;&#x27;"
     assert one.request["html"] == f'<p title="{safe}">Hi {safe}</p>'
-    assert one.request["text"] == f"Hi {name}\n"
+    assert one.request["text"] == laid.request["text"] == f"Hi {name}\n"
+    assert "<h1" not in laid.request["html"]
+    assert "<img" not in laid.request["html"]
+    assert read_page(laid.request["html"])["p"] == [({"title": name}, f"Hi {name}")]
 
 
 def test_a_mail_in_html_always_has_a_text_part() -> None:
@@ -385,3 +431,83 @@ async def test_a_mail_to_nobody_fails_for_good(services: Any) -> None:
         await Email().deliver(request(to=[]), "key-1", services)
     assert caught.value.kind == "permanent"
     assert services.sent == []
+
+
+# how it looks, and how to get no more
+
+
+BRANDED = Destinations(
+    {
+        "email": {
+            "default": {
+                "from": "Shop <care@shop.example>",
+                "color": "#aa3322",
+                "footer": "Corner shop, 1 Main Street",
+                "unsubscribe": "https://shop.example/no-more?a=1&b=2",
+            }
+        }
+    },
+    known=True,
+)
+
+
+def test_mail_to_a_customer_has_the_shops_page_even_where_only_text_is_written(render: Any) -> None:
+    rule = CUSTOMER.replace("text: hi", 'text: "Hi <b>\\n\\n- one\\n- see https://x.test/a?b=c&d."')
+    (one,) = render("email", rule, destinations=BRANDED)
+    page = read_page(one.request["html"])
+    assert [text for _, text in page["p"]][:1] == ["Hi <b>"]
+    assert [text for _, text in page["li"]] == ["one", "see ."]
+    assert page["a"][0] == ({"href": "https://x.test/a?b=c&d"}, "https://x.test/a?b=c&d")
+    assert "#aa3322" in one.request["html"]
+    assert "prefers-color-scheme: dark" in one.request["html"]
+    assert one.request["text"].endswith(
+        "-- \nCorner shop, 1 Main Street\nUnsubscribe: https://shop.example/no-more?a=1&b=2\n"
+    )
+
+
+def test_mail_to_ones_own_people_stays_as_it_is_written_unless_the_rule_says_otherwise(render: Any) -> None:
+    internal = "to: ops@x.test\nsubject: x\ntext: hi\n"
+    (plain,) = render("email", internal, destinations=BRANDED)
+    (laid,) = render("email", internal + "layout: shop\n", destinations=BRANDED)
+    (bare,) = render("email", CUSTOMER + "layout: none\n", destinations=BRANDED)
+    assert (plain.request["html"], plain.request["text"]) == ("", "hi")
+    assert "unsubscribe" not in plain.request
+    assert "<title>x</title>" in laid.request["html"]
+    assert bare.request["html"] == ""
+
+
+def test_a_whole_page_keeps_its_own_look_with_its_styles_at_each_element(render: Any) -> None:
+    page = "<html><head><style>p { color: red }</style></head><body><p>Hi</p></body></html>"
+    (one,) = render("email", CUSTOMER.replace("text: hi", f"html: '{page}'"))
+    assert '<p style="color: red;">Hi</p>' in one.request["html"]
+    assert "max-width: 600px" not in one.request["html"]
+
+
+def test_no_style_is_loaded_from_anywhere() -> None:
+    page = '<html><head><link rel="stylesheet" href="file:///etc/passwd"><style>p{color:red}</style></head><p>x</p></html>'
+    assert "root:" not in inlined(page)
+
+
+def test_customers_mail_says_in_its_headers_how_to_get_no_more(render: Any) -> None:
+    (one,) = render("email", CUSTOMER, destinations=BRANDED)
+    message = mail(one.request)
+    assert message["List-Unsubscribe"] == "<https://shop.example/no-more?a=1&b=2>"
+    assert message["List-Unsubscribe-Post"] is None
+    clicked = mail(one.request, one_click=True)
+    assert clicked["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+
+
+@pytest.mark.parametrize(
+    ("color", "ink"), [("#1f6f54", "#ffffff"), ("#ffdd00", "#1f2421"), ("#000000", "#ffffff")]
+)
+def test_letters_on_a_button_can_be_read_on_any_colour(color: str, ink: str) -> None:
+    page = laid_out('<a class="button" href="https://x.test">Go</a>', "s", "p", Look("Shop", accent=color))
+    assert f"color: {ink};" in page.partition("</head>")[2]
+
+
+@given(st.text(max_size=200), st.text(max_size=60), st.text(max_size=60))
+@settings(max_examples=150, deadline=None, derandomize=True)
+def test_no_text_adds_an_element_to_the_page(text: str, subject: str, shop: str) -> None:
+    hostile = f"<script>alert(1)</script> {text}"
+    found = read_page(laid_out(paragraphs(hostile), subject + "</title><img>", hostile, Look(shop + "<i>")))
+    assert not {"script", "img", "i", "b"} & set(found)
