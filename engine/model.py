@@ -109,7 +109,7 @@ class Happened(msgspec.Struct, frozen=True, tag=True):
 
 
 class Waiting(msgspec.Struct, frozen=True, tag=True):
-    """The people next in turn for a SKU: `{"waiting": how many in all, "next": [{"entry", "email", "name", "locale"}]}`.
+    """The people next in turn for a SKU: `{"waiting": how many in all, "next": [{"entry", "email", "name", "locale", "token"}]}`.
 
     `next` has those who signed up first, at most `limit`; who was told already is not among them.
     """

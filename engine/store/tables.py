@@ -210,8 +210,10 @@ fallback = Table(
     metadata,
     Column("delivery_id", Number, primary_key=True, autoincrement=False),
     Column("deliveries", Text, nullable=False),
+    # The numbers of the deliveries that were made for it, "-" where none was needed any more.
+    Column("made", Text, nullable=False),
 )
-"""What is done when a delivery has finally failed, as JSON; gone once that is on its way."""
+"""What is done when a delivery has finally failed, as JSON."""
 
 replay = Table(
     "replay",
@@ -355,6 +357,40 @@ collected = Table(
 )
 """The events that rules have collected and not yet told of."""
 
+entry = Table(
+    "entry",
+    metadata,
+    Column("id", Number, primary_key=True),
+    Column("sku", Text, nullable=False),
+    Column("email", Text, nullable=False),
+    # The address as addresses are compared: without case.
+    Column("person", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("locale", Text, nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("token", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("signed_up_at", BigInteger, nullable=False),
+    Column("confirmed_at", BigInteger),
+    Column("ended_at", BigInteger),
+    UniqueConstraint("token"),
+    sqlite_autoincrement=True,
+    info={"people": True},
+)
+"""The people on the waitlist: pending (not confirmed yet), waiting, told, left, or removed."""
+
+trail = Table(
+    "trail",
+    metadata,
+    Column("entry_id", Number, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("what", Text, nullable=False),
+    Column("event_id", Number),
+    PrimaryKeyConstraint("entry_id", "at", "what"),
+    sqlite_with_rowid=False,
+)
+"""What became of a place on the waitlist, step by step."""
+
 
 def _partial(name: str, table: Table, where: str, *columns: str) -> Index:
     """An index of the few rows that wait; a statement must write the same words as literals to use it.
@@ -371,6 +407,17 @@ def _partial(name: str, table: Table, where: str, *columns: str) -> Index:
 
 
 Index("ix_cell_until", cell.c.until)
+_partial("waiting", entry, "state = 'waiting'", "sku", "signed_up_at", "id", "state")
+_partial("ended", entry, "state IN ('pending', 'told', 'left', 'removed')", "ended_at", "signed_up_at")
+Index("ix_entry_person", entry.c.person, entry.c.sku)
+Index(
+    "ix_entry_one",
+    entry.c.sku,
+    entry.c.person,
+    unique=True,
+    sqlite_where=text("state IN ('pending', 'waiting')"),
+    postgresql_where=text("state IN ('pending', 'waiting')"),
+)
 Index("ix_timer_rule", timer.c.rule, timer.c.id)
 Index("ix_timer_event_id", timer.c.event_id)
 _partial("armed", timer, "state = 'armed'", "due_at", "id", "state")

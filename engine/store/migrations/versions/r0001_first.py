@@ -165,6 +165,7 @@ def upgrade() -> None:
         "fallback",
         sa.Column("delivery_id", NUMBER, autoincrement=False, nullable=False),
         sa.Column("deliveries", sa.Text(), nullable=False),
+        sa.Column("made", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("delivery_id", name="pk_fallback"),
     )
     op.create_table(

@@ -1,4 +1,4 @@
-"""What rules remember, wait for and collect."""
+"""What rules remember, wait for and collect, and the people who wait for a product."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Add the tables of time words."""
+    """Add the tables of time words and of the waitlist."""
     op.create_table(
         "cell",
         sa.Column("rule", sa.Text(), nullable=False),
@@ -69,6 +69,43 @@ def upgrade() -> None:
     )
     op.create_index("ix_collected_rule_about", "collected", ["rule", "about"])
     op.create_index("ix_collected_event_id", "collected", ["event_id"])
+    op.create_table(
+        "entry",
+        sa.Column("id", NUMBER, nullable=False),
+        sa.Column("sku", sa.Text(), nullable=False),
+        sa.Column("email", sa.Text(), nullable=False),
+        sa.Column("person", sa.Text(), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("locale", sa.Text(), nullable=False),
+        sa.Column("origin", sa.Text(), nullable=False),
+        sa.Column("token", sa.Text(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("signed_up_at", sa.BigInteger(), nullable=False),
+        sa.Column("confirmed_at", sa.BigInteger(), nullable=True),
+        sa.Column("ended_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name="pk_entry"),
+        sa.UniqueConstraint("token", name="uq_entry_token"),
+        sqlite_autoincrement=True,
+    )
+    _partial("ix_entry_waiting", "entry", "state = 'waiting'", "sku", "signed_up_at", "id", "state")
+    _partial(
+        "ix_entry_ended",
+        "entry",
+        "state IN ('pending', 'told', 'left', 'removed')",
+        "ended_at",
+        "signed_up_at",
+    )
+    _partial("ix_entry_one", "entry", "state IN ('pending', 'waiting')", "sku", "person", unique=True)
+    op.create_index("ix_entry_person", "entry", ["person", "sku"])
+    op.create_table(
+        "trail",
+        sa.Column("entry_id", NUMBER, nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("what", sa.Text(), nullable=False),
+        sa.Column("event_id", NUMBER, nullable=True),
+        sa.PrimaryKeyConstraint("entry_id", "at", "what", name="pk_trail"),
+        sqlite_with_rowid=False,
+    )
 
 
 def _partial(name: str, table: str, where: str, *columns: str, **more: Any) -> None:
