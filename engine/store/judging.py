@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from datetime import datetime
 from hashlib import sha256
 from typing import Any
 
@@ -13,12 +12,13 @@ from sqlalchemy import bindparam, null, or_, select, update
 
 from engine.store.effects import Cause, apply, check_cells, still_due
 from engine.store.hands import Busy, Hands
+from engine.store.making import Caps, runs, wanted, write
 from engine.store.numbering import Numbers
 from engine.store.remembering import kept_memory
-from engine.store.sql import Insert, Listed, Runner, Statement, Upsert, number, word, words
-from engine.store.tables import body, delivery, event, judgement, name, request, rulebook
+from engine.store.sql import Insert, Listed, Runner, Statement, Upsert, number, word
+from engine.store.tables import body, event, judgement, name, rulebook
 from engine.store.text import clean, micros, moment
-from engine.store.values import Judged, NewDelivery, NotFound, NotPossible, StoredEvent
+from engine.store.values import Judged, NotFound, NotPossible, StoredEvent
 
 log = logging.getLogger("shopbell.store")
 
@@ -122,7 +122,8 @@ class Recorder:
     """Records judgements. `numbers` are those of deliveries."""
 
     def __init__(self, numbers: Numbers) -> None:
-        self._numbers = numbers
+        self.numbers = numbers
+        self.caps = Caps()
 
     def record(self, runner: Runner, judged: Sequence[Judged], owner: str | None) -> list[str]:
         """Record judgements and all that follows, and give the numbers of the events that counted.
@@ -138,30 +139,14 @@ class Recorder:
         runner.change(_EVALUATED, list(counted))
         runner.many(_JUDGEMENT, [_judgement(id, waiting[id][1], one) for id, one in counted.items()])
         runner.many(_NAME, [row for id, one in counted.items() for row in _names(id, one)])
-        self._deliveries(runner, counted, waiting)
+        of = runs(runner, {id: (waiting[id][1], bool(waiting[id][2])) for id in counted})
+        write(runner, self.numbers, self.caps.hold(runner, wanted(runner, counted, of)))
         for id, one in counted.items():
             if one.effects:
-                again = waiting[id][1] > 1 and not waiting[id][2]
-                apply(runner, still_due(runner, one) if again else one.effects, Cause.of(id, one))
+                again = of[id].number > 1 and not of[id].resend
+                effects = still_due(runner, one) if again else one.effects
+                apply(runner, of[id].effects(effects), Cause.of(id, one))
         return [str(id) for id in counted]
-
-    def _deliveries(self, runner: Runner, counted: dict[int, Judged], waiting: dict[int, Any]) -> None:
-        again = [id for id in counted if waiting[id][1] > 1 and not waiting[id][2]]
-        sent = {(id, key) for id, key in runner.listed(_SENT, again)} if again else set()
-        fresh: list[tuple[int, Judged, NewDelivery]] = []
-        for event_id, one in counted.items():
-            for new in one.deliveries:
-                if (event_id, new.idempotency_key) not in sent:
-                    sent.add((event_id, new.idempotency_key))
-                    fresh.append((event_id, one, new))
-        ids = self._numbers.take(runner, len(fresh))
-        rows = [
-            _delivery(id, event_id, waiting[event_id][1], new, one.planned_at)
-            for id, (event_id, one, new) in zip(ids, fresh, strict=True)
-        ]
-        requests = [(id, _text(new.request_json)) for id, (_, _, new) in zip(ids, fresh, strict=True)]
-        runner.many(_DELIVERY, rows)
-        runner.many(_REQUEST, requests)
 
 
 def _judgement(id: int, run: int, one: Judged) -> tuple[object, ...]:
@@ -171,34 +156,6 @@ def _judgement(id: int, run: int, one: Judged) -> tuple[object, ...]:
 
 def _names(id: int, one: Judged) -> list[tuple[object, ...]]:
     return [(clean(kind), clean(key), clean(value), id) for (kind, key), value in one.names.items()]
-
-
-def _delivery(id: int, event_id: int, run: int, new: NewDelivery, planned_at: datetime) -> tuple[object, ...]:
-    now = micros(planned_at)
-    ended = now if new.state in ("done", "suppressed", "cancelled") else None
-    return (
-        id,
-        event_id,
-        run,
-        clean(new.rule),
-        new.action,
-        new.kind,
-        clean(new.to),
-        clean(new.connection),
-        str(new.state),
-        micros(new.due_at),
-        None if new.okey is None else clean(new.okey),
-        0,
-        None,
-        clean(new.idempotency_key),
-        clean(new.reason),
-        now,
-        ended,
-    )
-
-
-def _text(request_json: str | bytes) -> str:
-    return clean(request_json if isinstance(request_json, str) else request_json.decode())
 
 
 # rulebooks
@@ -275,12 +232,4 @@ _EVALUATED = Listed(
 )
 _JUDGEMENT = Insert(judgement)
 _NAME = Upsert(name)
-_SENT = Listed(
-    lambda keys: select(delivery.c.event_id, delivery.c.idempotency_key).where(
-        delivery.c.event_id.in_(keys),
-        delivery.c.state.in_(words("queued", "running", "done")),
-    )
-)
-_DELIVERY = Insert(delivery)
-_REQUEST = Insert(request)
 _RULEBOOK = Upsert(rulebook)

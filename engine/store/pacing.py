@@ -12,9 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import bindparam, null, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
-from engine.store.sql import Runner, Statement, number, word
+from engine.store.sql import Missing, Runner, Statement, number, word
 from engine.store.tables import limiter
 from engine.store.text import clean, maybe_moment, micros, moment
 
@@ -233,29 +232,13 @@ def _micros(length: timedelta) -> int:
     return length // timedelta(microseconds=1)
 
 
-class _Begin(Statement):
-    """A row for a connection, where there is none yet."""
-
-    def __init__(self) -> None:
-        """Nothing to remember: the statement differs by database only."""
-
-    def _for(self, dialect: str) -> object:  # type: ignore[override]
-        make = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[dialect]
-        row = make(limiter).values(
-            connection=bindparam("connection"),
-            next_free_at=number(0),
-            paused_until=number(0),
-            failing_since=null(),
-            reason=word(""),
-        )
-        return row.on_conflict_do_nothing()  # type: ignore[attr-defined]
-
-
 def _change(**values: object) -> Statement:
     return Statement(update(limiter).values(**values).where(limiter.c.connection == bindparam("connection")))
 
 
-_BEGIN = _Begin()
+_BEGIN = Missing(
+    limiter, next_free_at=number(0), paused_until=number(0), failing_since=null(), reason=word("")
+)
 _STANDING = Statement(
     select(limiter.c.connection, limiter.c.next_free_at, limiter.c.paused_until, limiter.c.failing_since)
 )

@@ -123,6 +123,17 @@ class Upsert(Insert):
         return row.on_conflict_do_update(index_elements=keys, set_=others)
 
 
+class Missing(Insert):
+    """Inserts a row unless there is one with its key."""
+
+    def _for(self, dialect: str) -> ClauseElement:
+        one: ClauseElement = _INSERTS[dialect](self._table).values(self._values()).on_conflict_do_nothing()
+        return one
+
+    def _of_lists(self) -> Any:
+        return super()._of_lists().on_conflict_do_nothing()
+
+
 _INSERTS: dict[str, Callable[[Table], Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 

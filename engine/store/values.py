@@ -132,10 +132,19 @@ class Answered(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True, slots=True)
+class Cap:
+    """At most so many deliveries of a rule in a time; what is over waits for a person."""
+
+    count: int
+    per: timedelta = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
 class NewDelivery:
     """A delivery to be recorded: where it goes, its rendered request as JSON text, and when it is due.
 
     `okey` is the subject within which deliveries go out in order, None for no order. `reason` says why it is held.
+    It counts towards the `cap` of its rule, None for none. `or_else` is made when it has finally failed.
     """
 
     rule: str
@@ -149,6 +158,8 @@ class NewDelivery:
     okey: str | None
     idempotency_key: str
     reason: str = ""
+    cap: Cap | None = None
+    or_else: tuple[NewDelivery, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
