@@ -221,7 +221,10 @@ class Reader:
         grouped = runner.rows(_UNDECIDED)
         for state, statement in _ON_THEIR_WAY.items():
             grouped += [(state, *row) for row in runner.rows(statement)]
-        dues = [runner.rows(_FIRST_DUE, connection=one)[0][0] for one in connections(runner)]
+        # what was due at one statement can be gone at the next
+        dues = [
+            row[0] for one in connections(runner) for row in runner.rows(_FIRST_DUE, connection=one) if row[0]
+        ]
         return Counts(
             new_events=runner.rows(_NEW)[0][0],
             oldest_new=maybe_moment(oldest_new[0][0] if oldest_new else None),

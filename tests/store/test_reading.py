@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from engine.model import DeliveryState
+from engine.store import reading
 from engine.store.store import NewerSchema, NotFound, Reader, Store, StoreUnavailable
 
 pytestmark = pytest.mark.anyio
@@ -179,3 +180,10 @@ def test_reading_tables_of_another_version_says_what_to_do(url: str, tmp_path: A
     other.close()
     with pytest.raises(NewerSchema, match="Start the service of this version once, or use that one"):
         Reader(url)
+
+
+async def test_what_was_due_at_one_look_and_is_gone_at_the_next_counts_for_nothing(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "connections", lambda runner: ["slack/a", "slack/b"])
+    assert (await store.counts()).oldest_due is None
