@@ -15,7 +15,7 @@ from engine.runtime.guard import Guard
 from engine.runtime.services import Services
 from engine.settings import UNSET, Settings
 
-Result = Literal["works", "fails", "not tried"]
+Result = Literal["works", "fails"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,20 +76,17 @@ def named(settings: Settings, words: str | None) -> list[tuple[str, str]]:
 
 
 async def try_connections(
-    settings: Settings, actions: Mapping[str, Action], wanted: list[tuple[str, str]], *, send: bool
+    settings: Settings, actions: Mapping[str, Action], wanted: list[tuple[str, str]]
 ) -> list[Tried]:
-    """Try connections side by side. One that can only be tried by a message is, if `send` says so."""
+    """Try connections side by side; nobody gets a message by it."""
     guard = Guard(str(network) for network in settings.allow)
     agent = f"Shopbell/{__version__}"
     async with Services(settings.connections, secrets=settings.hidden, guard=guard, agent=agent) as services:
-        tries = (_tried(kind, name, actions[kind], services, send) for kind, name in wanted)
+        tries = (_tried(kind, name, actions[kind], services) for kind, name in wanted)
         return await asyncio.gather(*tries)
 
 
-async def _tried(kind: str, name: str, action: Action, services: Services, send: bool) -> Tried:
-    if action.tried_by_sending and not send:
-        told = "only a message that somebody sees would show whether it works; --yes sends one"
-        return Tried(kind, name, "not tried", told)
+async def _tried(kind: str, name: str, action: Action, services: Services) -> Tried:
     try:
         return Tried(kind, name, "works", services.mask(await action.try_connection(name, services)))
     except DeliveryError as error:

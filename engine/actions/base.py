@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol
 
 from engine.language.fields import Choice, Connection, Duration, Field, FieldValue, Fixed, Retry, secret_texts
 from engine.language.match import Match
@@ -20,7 +20,6 @@ from engine.model import Ask, Effect, Gap
 OnGap = Literal["send", "hold"]
 OnUnsure = Literal["resend", "ask"]
 FailureKind = Literal["permanent", "temporary", "setup", "unsure"]
-Done = TypeVar("Done")
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,18 +164,6 @@ class Services(Protocol):
         """What deliveries remember under a name; while it is held, no other delivery has it."""
         ...
 
-    async def apart(
-        self,
-        host: str,
-        work: Callable[[], Done],
-        timeout: float = 30.0,  # noqa: ASYNC109 - as above
-    ) -> Done:
-        """Have a library that does its own network do its work in a thread, once its host is found permitted.
-
-        The thread cannot be stopped: after `timeout` seconds its outcome is `unsure`. Raises `DeliveryError`.
-        """
-        ...
-
 
 ON_GAP = Choice(
     "on gap",
@@ -226,8 +213,7 @@ class Action(ABC):
     """Something a rule can do. Its word in YAML is its module's name, `_` written as a space.
 
     `help` is the class's docstring. `fields` are its settings in a rule, the common ones last,
-    `connection_fields` those of a connection of this kind in the settings file. `tried_by_sending` says that a
-    connection cannot be tried without a message that somebody sees.
+    `connection_fields` those of a connection of this kind in the settings file.
     """
 
     fields: ClassVar[tuple[Field, ...]]
@@ -235,7 +221,6 @@ class Action(ABC):
     on_gap: ClassVar[OnGap] = "hold"
     on_unsure: ClassVar[OnUnsure] = "resend"
     ordered: ClassVar[bool] = False
-    tried_by_sending: ClassVar[bool] = False
     example: ClassVar[str] = ""
     notice: ClassVar[Mapping[str, str]] = {}
     """For an action that can tell an alarm: which of its settings take its `to`, its `title` and its `text`."""

@@ -81,10 +81,9 @@ def _line_json(line: Line) -> dict[str, object]:
 
 @connections.command("test")
 @click.argument("name", required=False)
-@click.option("--yes", is_flag=True, help="Send a message where nothing else shows whether it works.")
 @json_option
 @config_option
-def connections_test(name: str | None, yes: bool, as_json: bool, config: Path | None) -> None:
+def connections_test(name: str | None, as_json: bool, config: Path | None) -> None:
     """Try connections: all of them, or the one called NAME (`default`, `slack/default`).
 
     Slack is asked whether it knows the token or the webhook, a mail server for the login, another system for its base
@@ -99,7 +98,7 @@ def connections_test(name: str | None, yes: bool, as_json: bool, config: Path | 
     wanted = named(settings, name)
     if not wanted:
         wrong_use(_unknown(name, settings))
-    tried = asyncio.run(try_connections(settings, actions.found(), wanted, send=yes))
+    tried = asyncio.run(try_connections(settings, actions.found(), wanted))
     if as_json:
         print_json({"connections": [_tried_json(one) for one in tried]})
     else:
@@ -120,7 +119,7 @@ def _unknown(name: str | None, settings: Settings) -> str:
     return f'no connection is called "{name}".{mean} There are {listing(known)}'
 
 
-_MARKS = {"works": ("✓", "green"), "fails": ("✗", "red"), "not tried": ("-", "yellow")}
+_MARKS = {"works": ("✓", "green"), "fails": ("✗", "red")}
 
 
 def _told(one: Tried) -> str:

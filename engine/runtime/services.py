@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import ssl
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 from urllib.parse import quote, urlsplit
 
 import httpx
 
 from engine.actions.base import DeliveryError, HttpAnswer, Note
-from engine.runtime.guard import Forbidden, Guard
+from engine.runtime.guard import Guard
 from engine.runtime.mail import Mail
 from engine.runtime.notes import Notes
 from engine.runtime.web import Web
 
 MASK = "•••"
-Done = TypeVar("Done")
 SHORTEST_SECRET = 4
 """A shorter text is no secret, and hiding it would only garble what people read."""
 
@@ -145,40 +143,6 @@ class Services:
     def note(self, name: str) -> AbstractAsyncContextManager[Note]:
         """What deliveries remember under a name; while it is held, no other delivery has it."""
         return self._notes.hold(name)
-
-    async def apart(
-        self,
-        host: str,
-        work: Callable[[], Done],
-        timeout: float = 30.0,  # noqa: ASYNC109 - as above
-    ) -> Done:
-        """Have a library that does its own network do its work in a thread, once its host is found permitted.
-
-        An empty host is one that is fixed in the library. The thread cannot be stopped: after `timeout` seconds its
-        outcome is `unsure`. Raises `DeliveryError`.
-        """
-        try:
-            async with asyncio.timeout(timeout):
-                if host:
-                    await self._permitted(host)
-                return await asyncio.to_thread(work)
-        except TimeoutError as error:
-            raise DeliveryError(
-                f"{host or 'It'} did not answer within {timeout:g} seconds", "unsure"
-            ) from error
-        except DeliveryError as error:
-            raise self._masked(error) from None
-
-    async def _permitted(self, host: str) -> None:
-        try:
-            await self._guard.addresses(host, 443)
-        except Forbidden:
-            text = f"{host} is an internal address, which outgoing calls may not reach"
-            raise DeliveryError(
-                f"{text}. If it is meant, allow it in shopbell.yaml under `network`, `allow`", "setup"
-            ) from None
-        except OSError as error:
-            raise DeliveryError(f"There is no address for the name {host}", "temporary") from error
 
     def _masked(self, error: DeliveryError) -> DeliveryError:
         return DeliveryError(

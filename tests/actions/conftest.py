@@ -127,7 +127,6 @@ class FakeServices:
     sent: list[Sent] = field(default_factory=list)
     answers: list[HttpAnswer | DeliveryError] = field(default_factory=list)
     notes: Notes = field(default_factory=Notes)
-    apart_from: list[str] = field(default_factory=list)
 
     def connection(self, kind: str, name: str) -> Mapping[str, Any]:
         return self.connections[kind][name]
@@ -175,15 +174,6 @@ class FakeServices:
 
     def note(self, name: str) -> AbstractAsyncContextManager[Note]:
         return self.notes.hold(name)
-
-    async def apart(
-        self,
-        host: str,
-        work: Callable[[], Any],
-        timeout: float = 30.0,  # noqa: ASYNC109 - as services have it
-    ) -> Any:
-        self.apart_from.append(host)
-        return work()
 
 
 @pytest.fixture
