@@ -10,7 +10,7 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import time, timedelta
+from datetime import date, time, timedelta
 from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from engine.actions.base import Action, Destinations
 from engine.language.document import read_document
 from engine.language.fields import fixed_values, public_facts, read_fields
+from engine.language.moment import read_day
 from engine.language.node import Entry, MappingNode, Node, ScalarNode, SequenceNode
 from engine.language.problem import Problem, Problems
 from engine.language.scope import Shop
@@ -33,6 +34,7 @@ from engine.runtime.senders import (
     StandardWebhooks,
     standard_key,
 )
+from engine.store.address import secrets_of
 
 Connections = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """Settings of connections by kind and name."""
@@ -183,7 +185,7 @@ class _Reader:
         return Settings(
             shop=self._shop(found.get("shop")),
             rules=home / self._scalar(found.get("rules"), "rules"),
-            database=self._database(found.get("database"), home),
+            database=(database := self._database(found.get("database"), home)),
             listen=self._listen(found.get("listen")),
             secrets=secrets,
             senders=senders,
@@ -191,7 +193,8 @@ class _Reader:
             connections=connections,
             public=self._public(connections),
             hidden=frozenset({*secrets, *self.shown_by_senders, api.get("token", "")})
-            | self._hidden(connections) - {""},
+            | self._hidden(connections)
+            | secrets_of(database) - {""},
             allow=self._allow(found.get("network")),
             **self._retention(found.get("retention")),
             **self._backup(found.get("backup"), home),
@@ -306,7 +309,9 @@ class _Reader:
     def _shop(self, entry: Entry | None) -> Shop:
         if entry is None:
             return Shop()
-        found = self._keys(entry.value, ("name", "timezone", "currency", "locale"), "fact of the shop")
+        found = self._keys(
+            entry.value, ("name", "timezone", "currency", "locale", "holidays"), "fact of the shop"
+        )
         zone = self._scalar(found.get("timezone"), "UTC")
         try:
             timezone = ZoneInfo(zone)
@@ -320,7 +325,20 @@ class _Reader:
             timezone=timezone,
             currency=self._currency(found.get("currency")),
             locale=self._locale(found.get("locale")),
+            holidays=self._holidays(found.get("holidays")),
         )
+
+    def _holidays(self, entry: Entry | None) -> frozenset[date]:
+        """The days that are no business days though they are none of a weekend."""
+        if entry is None:
+            return frozenset()
+        nodes = entry.value.items if isinstance(entry.value, SequenceNode) else (entry.value,)
+        days = [(node, read_day(node.text) if isinstance(node, ScalarNode) else None) for node in nodes]
+        for node, day in days:
+            if day is None:
+                message = "holidays takes days, each written as year, month and day"
+                self.problems.error(node.mark, message, "holidays: [2026-12-25, 2027-01-01]")
+        return frozenset(day for _, day in days if day is not None)
 
     def _currency(self, entry: Entry | None) -> str:
         code = self._scalar(entry, "USD").upper()
@@ -348,8 +366,8 @@ class _Reader:
         url = self._scalar(entry, "sqlite:///shopbell.db")
         if url.startswith("sqlite:///"):
             return f"sqlite:///{home / url.removeprefix('sqlite:///')}"
-        if entry is not None:
-            message = "this version keeps its record in SQLite"
+        if entry is not None and not url.startswith(("postgresql://", "postgres://")):
+            message = "the record is kept in SQLite, or in PostgreSQL (database: postgresql://user@host/name)"
             self.problems.error(entry.value.mark, message, "database: sqlite:///var/shopbell.db")
         return url
 

@@ -140,6 +140,26 @@ def formula_fields_exist(context: Context) -> None:
                 _unknown_field(context, path, read.mark, f"the formula uses {path}, which ")
 
 
+@check
+def fields_of_time_words_exist(context: Context) -> None:
+    """A time word on a field that the rule's events do not have counts all of them as one."""
+    for word in context.rule.timing:
+        for path, mark in word.paths:
+            field = field_path(path.steps) if path.steps else ""
+            if field and context.rule.speaks_of and context.shape.field(field) is None:
+                _unknown_field(context, field, mark, f"`{word.word()}` goes by {field}, which ")
+
+
+@check
+def a_clock_looks_back_on_something(context: Context) -> None:
+    """A rule that the clock starts has no event of its own that conditions could look at."""
+    if context.rule.events or not context.rule.timing or context.rule.speaks_of:
+        return
+    for condition in (*context.rule.conditions, *context.rule.exceptions):
+        message = "a rule that the clock starts has no event to look at. Say which it looks back on"
+        context.problems.error(condition.mark, message, "over: {event: order_completed, within: 1 day}")
+
+
 def _formulas(conditions: Iterable[Condition], item: str) -> Iterator[tuple[FormulaCondition, str]]:
     """Every formula, and the path of the items that it is about."""
     for condition in conditions:

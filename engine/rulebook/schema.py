@@ -16,12 +16,13 @@ from engine.language.fields import Field
 from engine.language.operators import COMPARISONS, Comparison
 from engine.language.words import RULE_SETTINGS
 from engine.model import Mode
-from engine.rulebook.reading import LATER_ACTIONS
+from engine.rulebook.reading import CLOCK, LATER_ACTIONS
 from engine.rulebook.shapes import Shape
 from engine.rulebook.trial import EXPECTED
 from engine.rulebook.trial import SETTINGS as TEST_SETTINGS
 from engine.rulebook.vocabulary import Language
 from engine.sources.base import EventType, FieldInfo
+from engine.timing.base import Timing
 
 Schema = dict[str, Any]
 
@@ -79,30 +80,17 @@ def _properties(language: Language, types: Iterable[EventType], every: Shape) ->
         "then": _then(language.actions),
         "tests": _tests(language, every),
     }
-    return {
-        word: {"description": help, **special.get(word, _TIME_WORDS.get(word, {}))}
-        for word, help in RULE_SETTINGS.items()
-    }
+    timed = {word: kind.schema() for word, kind in language.timing.items() if kind.example}
+    help = {**{word: _help_of(language.timing[word]) for word in timed if word != CLOCK}, **RULE_SETTINGS}
+    order = [*RULE_SETTINGS, *(word for word in help if word not in RULE_SETTINGS)]
+    return {word: {"description": help[word], **special.get(word, timed.get(word, {}))} for word in order}
+
+
+def _help_of(kind: type[Timing]) -> str:
+    return " ".join((kind.__doc__ or "").split())
 
 
 _CONDITIONS: Final = ("if", "unless", "still if")
-_TIME_WORDS: Final[Mapping[str, Schema]] = {
-    "wait": {"type": "string", "examples": ["2 hours"]},
-    "unless followed by": {
-        "type": "object",
-        "properties": {
-            "event": {"type": ["string", "array"]},
-            "within": {"type": "string", "examples": ["48 hours"]},
-            "same": {"type": "string", "examples": ["order"]},
-        },
-    },
-    "after": {"type": ["string", "object"], "examples": ["3 within 1 hour for each order.email"]},
-    "once per": {"type": "string", "examples": ["order.number"]},
-    "limit": {"type": ["string", "object"], "examples": ["1 per 6 hours for each order.email"]},
-    "digest": {"type": "object"},
-    "quiet hours": {"type": ["string", "object"], "examples": ["21:00 to 08:00, then send"]},
-    "over": {"type": "object"},
-}
 
 
 def _spellings(words: Iterable[str]) -> Schema:
