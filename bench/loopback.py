@@ -214,8 +214,17 @@ class _Line:
 class Served:
     """`shopbell serve` in a process of its own, in a folder of its own, its connections led to a catcher."""
 
-    def __init__(self, home: Path, catcher_port: int, rules: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        catcher_port: int,
+        rules: Mapping[str, str] | None = None,
+        database: str = "sqlite:///record.db",
+        role: str = "all",
+    ) -> None:
         self.home = home
+        self.role = role
+        self._database = database
         self.port = free_port()
         self.rules = home / "rules"
         self.rules.mkdir(parents=True, exist_ok=True)
@@ -226,7 +235,7 @@ class Served:
         self.config.write_text(
             f"shop: {{name: Shop, timezone: America/New_York, currency: USD, locale: en_US}}\n"
             f"rules: rules\n"
-            f"database: sqlite:///record.db\n"
+            f"database: {database}\n"
             f"listen: {{host: 127.0.0.1, port: {self.port}}}\n"
             f'sources: {{chord: {{secrets: ["{SECRET}"]}}}}\n'
             f"connections:\n"
@@ -239,7 +248,7 @@ class Served:
     @property
     def database(self) -> str:
         """The address of its record."""
-        return f"sqlite:///{self.home / 'record.db'}"
+        return self._database.replace("sqlite:///", f"sqlite:///{self.home}/")
 
     @property
     def log(self) -> str:
@@ -257,7 +266,7 @@ class Served:
         """Start it, and wait until it says it is ready."""
         with (self.home / "log").open("ab") as log:
             self.process = subprocess.Popen(  # noqa: ASYNC220  # it begins at once
-                [sys.executable, "-m", "engine", "serve", "--config", str(self.config)],
+                [sys.executable, "-m", "engine", "serve", "--role", self.role, "--config", str(self.config)],
                 cwd=self.home, env=self._environment(), stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
         until = time.monotonic() + patience

@@ -7,6 +7,7 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from enum import StrEnum
 from random import Random
 
 import uvicorn
@@ -42,11 +43,20 @@ from engine.runtime.upkeep import Copies, Keep
 from engine.runtime.worker import Worker
 from engine.settings import Settings
 from engine.sources.base import Source
+from engine.store.address import is_postgres
 from engine.store.repair import made_whole
 from engine.store.sqlite import path_of
 from engine.store.store import Store, StoreUnavailable
 
 log = logging.getLogger("shopbell")
+
+
+class Role(StrEnum):
+    """What a process of the service does: all of it, or taking events in, or judging and delivering."""
+
+    ALL = "all"
+    RECEIVER = "receiver"
+    WORKER = "worker"
 
 
 class Service:
@@ -62,8 +72,10 @@ class Service:
         clock: Clock = system_clock,
         random: Random | None = None,
         words: Mapping[str, Action] | None = None,
+        role: Role = Role.ALL,
     ) -> None:
         self.settings = settings
+        self._role = role
         self.metrics = Metrics()
         self.store: Store
         self.book: Rulebook
@@ -84,8 +96,19 @@ class Service:
 
     async def start(self) -> None:
         """Open the record, read the rules, and begin to work. Raises `FolderUnreadable` and `StoreError`."""
-        texts = read_folder(self.settings.rules)
+        if self._role is not Role.ALL and not is_postgres(self.settings.database):
+            raise StoreUnavailable(
+                f"a {self._role} needs a record that several processes can share: on SQLite one process does it all. Set "
+                "`database: postgresql://…`, or leave --role out"
+            )
         self.store = await self._open.enter_async_context(await self._opened())
+        if self._role is not Role.RECEIVER:
+            await self._start_work()
+        self.app = Intake(self._pages(), () if self._role is Role.WORKER else self._receivers())
+
+    async def _start_work(self) -> None:
+        """Read the rules, and begin to judge and to deliver."""
+        texts = read_folder(self.settings.rules)
         self._take(self._loader.load(texts, await self.store.latest_rulebook()))
         self._open.push_async_callback(self.planner.stop)
         await self.planner.warm(self.book)
@@ -114,14 +137,19 @@ class Service:
         )
         scheduler.start()
         self._open.callback(scheduler.stop)
+        await self._take_orders()
+        self.tasks = [asyncio.create_task(self._worker.run()), asyncio.create_task(self._watch(texts))]
+        if self.settings.alarms:
+            self.tasks.append(asyncio.create_task(alarming.run()))
+
+    async def _take_orders(self) -> None:
+        """Listen to the command line, where it could not write to the record itself."""
+        if self.store.shared:
+            return
         beside = socket_beside(path_of(self.settings.database))
         control = Control(self.store, self._clock, beside, self.settings.keep_repeats)
         await control.start()
         self._open.push_async_callback(control.stop)
-        self.app = Intake(self._pages(), self._receivers())
-        self.tasks = [asyncio.create_task(self._worker.run()), asyncio.create_task(self._watch(texts))]
-        if self.settings.alarms:
-            self.tasks.append(asyncio.create_task(alarming.run()))
 
     async def _opened(self) -> Store:
         """The record, whole: a damaged database is replaced by its newest copy, or begun anew, and that is told."""

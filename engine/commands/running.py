@@ -21,17 +21,24 @@ if TYPE_CHECKING:
 
 
 @click.command()
+@click.option(
+    "--role",
+    type=click.Choice(["all", "receiver", "worker"]),
+    default="all",
+    show_default=True,
+    help="What this process does; several share one record on PostgreSQL.",
+)
 @config_option
-def serve(config: Path | None) -> None:
+def serve(config: Path | None, role: str) -> None:
     """Run the service: take events in, judge them, send messages."""
-    from engine.app import Service
+    from engine.app import Role, Service
     from engine.runtime.logs import log_to_stderr
     from engine.runtime.rulefiles import FolderUnreadable
     from engine.runtime.server import CannotListen, listen_on, run
     from engine.store.store import StoreError
 
     settings = settings_of(config, secrets=True)
-    if not settings.guarded:
+    if not settings.guarded and role != "worker":
         wrong_use(
             "nobody could send events: no secret is set. Put one into shopbell.yaml, and into the address at the "
             'order system:\n\n  sources: {chord: {secrets: ["${CHORD_SECRET}"]}}'
@@ -39,7 +46,7 @@ def serve(config: Path | None) -> None:
     log_to_stderr(settings.hidden)
     try:
         listening = listen_on(settings.listen.host, settings.listen.port)
-        run(_until_told(Service(settings), listening))
+        run(_until_told(Service(settings, role=Role(role)), listening))
     except CannotListen as reason:
         wrong_use(f"{reason} under `listen` in the settings")
     except (FolderUnreadable, StoreError) as reason:

@@ -13,6 +13,7 @@ from engine.actions.base import Action, Services
 from engine.rulebook.book import Rulebook
 from engine.runtime.clock import Clock, Wait
 from engine.runtime.delivering import Delivering
+from engine.runtime.heart import Heart
 from engine.runtime.judging import Judging, OwnDeliveries, nothing_own
 from engine.runtime.metrics import Metrics
 from engine.runtime.planner_process import PlannerProcess
@@ -44,16 +45,22 @@ class Worker:
         self._store = store
         self._judging = Judging(store, planner, book, clock, metrics, wait, own)
         self._delivering = Delivering(store, actions, services, clock, metrics, random, wait, paces)
+        asking = frozenset(word for word, action in actions.items() if action.on_unsure == "ask")
+        self._heart = Heart(store, asking, clock, wait)
         self._stopping = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
         """Work until `stop`; what was under way when the process last ended is taken up again first."""
         self._running = asyncio.current_task()
+        if self._store.shared:
+            await self._heart.beat()
         await self._delivering.take_up()
         async with asyncio.TaskGroup() as loops:
             loops.create_task(self._judging.run(self._stopping))
             loops.create_task(self._delivering.run(self._stopping))
+            if self._store.shared:
+                loops.create_task(self._heart.run(self._stopping))
 
     async def stop(self, grace: float = GRACE) -> None:
         """Begin nothing new, and give what is under way some seconds to end; what does not is taken up at the next start."""
@@ -65,3 +72,5 @@ class Worker:
         await asyncio.wait([self._running], timeout=grace)
         self._running.cancel()
         await asyncio.wait([self._running])
+        if self._store.shared:
+            await self._heart.leave()

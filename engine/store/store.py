@@ -18,10 +18,9 @@ import os
 import socket
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from datetime import datetime
 from time import perf_counter
-from typing import Self, TypeVar
+from typing import TYPE_CHECKING, Self, TypeVar
 from uuid import uuid4
 
 import msgspec
@@ -74,6 +73,10 @@ from engine.store.values import (
     Wanted,
 )
 from engine.store.waitlist import Waitlist
+from engine.store.waking import Patience
+
+if TYPE_CHECKING:
+    from engine.store.listening import Listener
 
 __all__ = [
     "AnotherProcess",
@@ -127,6 +130,10 @@ class Store:
         self._place = place_of(url, keep)
         self._new = asyncio.Event()
         self._due = asyncio.Event()
+        self._events_patience = Patience(self._new, self._place.shared)
+        self._due_patience = Patience(self._due, self._place.shared)
+        self._listener: Listener | None = None
+        self._resting = False
         self._limits = Limits()
         self._rulebook = ""
         self._closed = False
@@ -175,6 +182,8 @@ class Store:
 
     async def close(self) -> None:
         """Do what waits, then let go of the database. What is asked afterwards raises `StoreUnavailable`."""
+        if self._listener is not None:
+            await self._listener.stop()
         await self._writer.stop()
         if not self._closed:
             self._closed = True
@@ -218,7 +227,11 @@ class Store:
 
     async def new_events(self, timeout: float) -> bool:  # noqa: ASYNC109  # it is no error when nothing comes
         """Wait until events have come in, at most some seconds; whether any did since this was last asked."""
-        return await _signalled(self._new, timeout)
+        if self._events_patience.idle and not self._resting:
+            self._listener = self._listener or self._place.listen(self.wake)
+            await self._writer.call(lambda runner: workers.rest(runner, self._owner, True))
+            self._resting = True
+        return await self._events_patience.wait(timeout)
 
     async def take_new(self, limit: int, now: datetime, after: str = "0") -> list[StoredEvent]:
         """The oldest events that wait to be judged, behind the number `after`, each noted as started.
@@ -228,7 +241,13 @@ class Store:
         handed out again with the next call.
         """
         start = number_of(after, "event")
-        return await self._writer.call(lambda runner: judging.take_new(runner, limit, start, self._hands))
+        taken = await self._writer.call(lambda runner: judging.take_new(runner, limit, start, self._hands))
+        if taken:
+            self._events_patience.found()
+            if self._resting:
+                self._resting = False
+                await self._writer.call(lambda runner: workers.rest(runner, self._owner, False))
+        return taken
 
     async def set_aside(self, event: str, reason: str) -> None:
         """Judge an event no more, for a reason that people see."""
@@ -277,7 +296,7 @@ class Store:
 
     async def due_deliveries(self, timeout: float) -> bool:  # noqa: ASYNC109  # as above
         """Wait until deliveries may be due, at most some seconds; whether any may since this was last asked."""
-        return await _signalled(self._due, timeout)
+        return await self._due_patience.wait(timeout)
 
     async def claim(
         self,
@@ -301,6 +320,8 @@ class Store:
             self._strays = self._place.shared  # perhaps it was committed all the same
             raise
         self._strays = False
+        if claimed:
+            self._due_patience.found()
         self._under_way |= {one.id for one in claimed}
         return claimed
 
@@ -559,15 +580,6 @@ class Store:
             return call()
         with self._reader.looking():
             return call()
-
-
-async def _signalled(signal: asyncio.Event, seconds: float) -> bool:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await signal.wait()
-    happened = signal.is_set()
-    signal.clear()
-    return happened
 
 
 def _probe(runner: Runner) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     false,
     func,
     literal_column,
+    null,
     select,
     update,
 )
@@ -82,7 +83,7 @@ _DEAD = OnPostgres(
 )
 _RELEASE = OnPostgres(
     update(event)
-    .values(owner=None)
+    .values(owner=null())
     .where(event.c.state == word("new"), event.c.owner.is_not(None), event.c.owner == bindparam("me"))
 )
 _BURY = OnPostgres(delete(worker).where(worker.c.seen_at < _long_ago))

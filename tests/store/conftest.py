@@ -7,19 +7,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from itertools import count
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from engine.model import Delivery, DeliveryState
-from engine.store import known
+from engine.store import known, workers
 from engine.store.store import Arrival, Judged, NewDelivery, Store, StoredEvent
 
 NOW = datetime(2026, 11, 25, 9, 0, tzinfo=UTC)
 WEEK = timedelta(days=7)
 
-DATABASES = {"sqlite": {}, "sqlite, written at once": {"keep": 1}}
+DATABASES = {"sqlite": {}, "sqlite, written at once": {"keep": 1}, "postgresql": {}}
 """The databases that keep the promises, each with how it is opened. Every test with `store` runs on each."""
 
 Open = Callable[..., Awaitable[Store]]
@@ -38,16 +37,33 @@ def _few_rows_at_a_time() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(params=DATABASES)
+ON_FILES = (
+    "test_sqlite", "test_crash", "test_people", "test_plans", "test_backup", "test_damage", "test_powercut",
+)  # fmt: skip
+"""The files of tests whose promises are about the files of a database, or about one process alone."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every test with a database runs on each, but for those that are about files."""
+    if "database" in metafunc.fixturenames:
+        files = metafunc.module.__name__.rpartition(".")[2] in ON_FILES
+        files = files or metafunc.definition.get_closest_marker("on_files") is not None
+        names = [name for name in DATABASES if not (files and name == "postgresql")]
+        metafunc.parametrize("database", names, indirect=True)
+
+
+@pytest.fixture
 def database(request: pytest.FixtureRequest) -> str:
     """The name of a database in `DATABASES`."""
     return str(request.param)
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
-    """The address of a database that is not there yet."""
-    return f"sqlite:///{tmp_path}/shop.db"
+def url(request: pytest.FixtureRequest, database: str) -> str:
+    """The address of a database that has nothing in it yet."""
+    if database == "postgresql":
+        return str(request.getfixturevalue("postgres_url"))
+    return f"sqlite:///{request.getfixturevalue('tmp_path')}/shop.db"
 
 
 @pytest.fixture
@@ -116,6 +132,13 @@ class Shop:
             "planned_at": self.now,
         }
         return Judged(id, **{**given, "deliveries": deliveries, **more})
+
+    async def taken_up(self, store: Store, asking: frozenset[str], now: datetime) -> list[Delivery]:
+        """What a process that ended had in its hands, taken up; where others are there to do it, by one of them."""
+        if not store.shared:
+            return await store.recover(asking, now)
+        moment = int(now.timestamp() * 1_000_000)
+        return await store._writer.call(lambda runner: workers.take_back(runner, asking, moment))
 
     async def due(self, store: Store, *deliveries: NewDelivery, **arrival: Any) -> list[Delivery]:
         """Deliveries of one new event that is judged."""

@@ -72,6 +72,7 @@ async def test_what_comes_in_while_the_disk_is_busy_is_the_next_group(open_store
     assert await commits(store) == before + 2
 
 
+@pytest.mark.on_files
 async def test_nobody_is_answered_before_the_commit(open_store: Any, shop: Any, url: str) -> None:
     seen: dict[str, int] = {}
 
@@ -96,6 +97,7 @@ async def test_nobody_is_answered_before_the_commit(open_store: Any, shop: Any, 
 # one at fault
 
 
+@pytest.mark.on_files
 async def test_a_job_that_fails_fails_alone(store: Store, shop: Any) -> None:
     await store.append(shop.arrival("A"), shop.now)
     broken = shop.judged("1", shop.delivery(request_json=b"\xff"))
@@ -139,6 +141,7 @@ async def on_thread(store: Store, call: Any) -> None:
     await store._writer.call(lambda _: call())
 
 
+@pytest.mark.on_files
 async def test_on_a_full_disk_nothing_is_taken_until_there_is_space_again(store: Store, shop: Any) -> None:
     first = await store.append(shop.arrival("A"), shop.now)
     await on_thread(store, lambda: pages(store, 1))
@@ -157,6 +160,7 @@ async def test_on_a_full_disk_nothing_is_taken_until_there_is_space_again(store:
     assert (await store.event("2")).body == big
 
 
+@pytest.mark.on_files
 async def test_a_store_on_a_full_disk_says_that_it_cannot_be_written(store: Store, shop: Any) -> None:
     await store.writable()
     await on_thread(store, lambda: pages(store, 0))
@@ -166,6 +170,7 @@ async def test_a_store_on_a_full_disk_says_that_it_cannot_be_written(store: Stor
         await store.append(shop.arrival(body=big), shop.now)
 
 
+@pytest.mark.on_files
 async def test_a_file_that_another_program_holds_is_unavailable_and_then_there_again(
     store: Store, shop: Any, url: str
 ) -> None:
@@ -199,6 +204,7 @@ async def test_writing_is_proved_by_a_commit_and_not_asked_again_within_a_second
     assert await commits(store) == before + 2
 
 
+@pytest.mark.on_files
 async def test_a_failed_commit_is_no_proof_of_writing(store: Store, shop: Any, url: str) -> None:
     await store.writable()
     await on_thread(store, lambda: busy(store))

@@ -355,7 +355,7 @@ async def test_what_was_under_way_is_sent_again_after_a_restart_and_its_try_is_u
     )
     await store.claim(10, shop.now)
     store = await restarted(open_store, store)
-    [delivery] = await store.recover(NOBODY, shop.now + MINUTE / 2)
+    [delivery] = await shop.taken_up(store, NOBODY, shop.now + MINUTE / 2)
     assert (delivery.id, delivery.state, delivery.due_at) == (1, "queued", shop.now + MINUTE / 2)
     assert (await store.delivery(1)).delivery == delivery
     assert [one.outcome for one in (await store.delivery(1)).tries] == ["unsure"]
@@ -370,7 +370,7 @@ async def test_one_that_must_not_be_doubled_waits_for_a_person(open_store: Any, 
     await shop.due(store, shop.delivery(kind="email", connection="email/default"), shop.delivery())
     await store.claim(10, shop.now)
     store = await restarted(open_store, store)
-    states = {one.kind: one.state for one in await store.recover(frozenset({"email"}), shop.now)}
+    states = {one.kind: one.state for one in await shop.taken_up(store, frozenset({"email"}), shop.now)}
     assert states == {"email": "held", "http": "queued"}
     held = (await store.delivery(1)).delivery
     assert "nobody knows whether it arrived" in held.reason
@@ -388,7 +388,7 @@ async def test_what_its_request_says_goes_before_its_kind_at_every_start(open_st
     await store.claim(10, shop.now)
     for _ in range(2):
         store = await restarted(open_store, store)
-        await store.recover(frozenset({"email"}), shop.now)
+        await shop.taken_up(store, frozenset({"email"}), shop.now)
         states = [(await store.delivery(number)).delivery.state for number in (1, 2)]
         assert states == ["held", "queued"]
     assert await ids(store, shop.now) == [2]
@@ -400,7 +400,7 @@ async def test_one_with_which_the_process_ended_three_times_is_dead(open_store: 
     for expected in ("queued", "queued", "dead"):
         assert await ids(store, shop.now) == [1]
         store = await restarted(open_store, store)
-        [delivery] = await store.recover(NOBODY, shop.now)
+        [delivery] = await shop.taken_up(store, NOBODY, shop.now)
         assert delivery.state == expected
     assert "3 times" in delivery.reason
     assert await ids(store, shop.now) == []
@@ -410,7 +410,7 @@ async def test_with_nothing_under_way_there_is_nothing_to_take_up(store: Store, 
     await shop.due(store, shop.delivery())
     [delivery] = await store.claim(10, shop.now)
     await store.finish([done(delivery)])
-    assert await store.recover(NOBODY, shop.now) == []
+    assert await shop.taken_up(store, NOBODY, shop.now) == []
 
 
 # people

@@ -75,6 +75,7 @@ async def test_the_event_that_ends_the_process_is_set_aside_and_the_others_are_d
         if poison in [event.id for event in taken]:
             await store.close()
             store = await open_store()
+            await shop.taken_up(store, frozenset(), shop.now)
         else:
             await store.record([shop.judged(event) for event in taken])
     states = [line.state for line in (await store.events(limit=200)).items]
@@ -98,6 +99,7 @@ async def test_an_event_set_aside_shows_why_and_can_be_judged_again_by_hand(stor
     assert (event.id, event.starts, event.run) == ("1", 1, 2)
 
 
+@pytest.mark.on_files
 async def test_an_event_whose_body_was_damaged_is_set_aside(store: Store, shop: Any, url: str) -> None:
     await some_events(store, shop, 2)
     damage = sqlite3.connect(url.removeprefix("sqlite:///"))

@@ -159,11 +159,13 @@ async def test_the_record_is_read_when_no_store_is_open(open_store: Any, shop: A
         assert reader.delivery(1).delivery.rule == "big-order"
 
 
+@pytest.mark.on_files
 async def test_a_reader_cannot_write(store: Store, url: str) -> None:
     with Reader(url) as reader, pytest.raises(sqlite3.OperationalError, match="readonly"):
         reader.runner.cursor.execute("DELETE FROM event")
 
 
+@pytest.mark.on_files
 def test_reading_a_record_that_is_not_there_says_so_and_makes_none(url: str, tmp_path: Any) -> None:
     with pytest.raises(
         StoreUnavailable, match=r"there is no database .* yet; it is made when the service first starts"
@@ -172,6 +174,7 @@ def test_reading_a_record_that_is_not_there_says_so_and_makes_none(url: str, tmp
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.on_files
 def test_reading_tables_of_another_version_says_what_to_do(url: str, tmp_path: Any) -> None:
     other = sqlite3.connect(tmp_path / "shop.db")
     other.executescript(

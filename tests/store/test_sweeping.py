@@ -30,6 +30,7 @@ def size_of(path: Path) -> int:
     return path.stat().st_size
 
 
+@pytest.mark.on_files
 async def test_judged_events_without_deliveries_go_with_all_that_belongs_to_them(
     store: Store, shop: Any, url: str
 ) -> None:
@@ -48,6 +49,7 @@ async def test_judged_events_without_deliveries_go_with_all_that_belongs_to_them
     }
 
 
+@pytest.mark.on_files
 async def test_deliveries_go_with_their_requests_and_tries_and_then_their_event(
     store: Store, shop: Any, url: str
 ) -> None:
@@ -149,6 +151,7 @@ async def test_identities_go_when_their_window_has_passed(store: Store, shop: An
     assert [one.repeat for one in appended] == [False, True]
 
 
+@pytest.mark.on_files
 async def test_identities_that_were_written_are_taken_away_by_their_time(
     open_store: Any, shop: Any, url: str
 ) -> None:
@@ -182,6 +185,7 @@ async def test_the_rulebook_in_force_stays_however_old_it_is(store: Store, shop:
     assert await store.latest_rulebook() == {"a.yaml": "x"}
 
 
+@pytest.mark.on_files
 async def test_the_file_shrinks_when_much_has_gone(open_store: Any, shop: Any, tmp_path: Path) -> None:
     store = await open_store()
     body = b"[%s]" % (b" " * 20_000)
