@@ -35,7 +35,9 @@ class Run:
         """The effects of the rules that were chosen."""
         if not self.rules:
             return effects
-        return [one for one in effects if getattr(one, "rule", None) in self.rules or _of_cell(one) in self.rules]
+        return [
+            one for one in effects if getattr(one, "rule", None) in self.rules or _of_cell(one) in self.rules
+        ]
 
 
 def _of_cell(effect: Effect) -> str:
@@ -109,7 +111,9 @@ class Caps:
         rules = {one.new.rule for one in made if _counts(one)}
         if not rules:
             return list(made)
-        counts = {rule: _Count.locked(runner, rule) for rule in sorted(rules)}  # sorted, so that no two wait crosswise
+        counts = {
+            rule: _Count.locked(runner, rule) for rule in sorted(rules)
+        }  # sorted, so that no two wait crosswise
         held = [self._held(counts[one.new.rule], one) if _counts(one) else one for one in made]
         for rule, count in counts.items():
             runner.run(_COUNTED, name=rule, begin=count.since, made=count.sent, over=count.held)
@@ -285,7 +289,9 @@ def or_else(runner: Runner, id: int) -> tuple[list[NewDelivery], list[int]]:
     if not rows:
         return [], []
     text, made = rows[0]
-    return [_again(one, 0) for one in _kept.decode(text)], [int(one) for one in made.split(",") if one.isdigit()]
+    return [_again(one, 0) for one in _kept.decode(text)], [
+        int(one) for one in made.split(",") if one.isdigit()
+    ]
 
 
 _SENT = Listed(
