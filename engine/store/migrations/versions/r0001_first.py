@@ -39,24 +39,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("event_id", name="pk_body"),
     )
     op.create_table(
-        "cap",
-        sa.Column("rule", sa.Text(), nullable=False),
-        sa.Column("since", sa.BigInteger(), nullable=False),
-        sa.Column("sent", sa.Integer(), nullable=False),
-        sa.Column("held", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("rule", name="pk_cap"),
-        sqlite_with_rowid=False,
-    )
-    op.create_table(
-        "choice",
-        sa.Column("event_id", NUMBER, nullable=False),
-        sa.Column("run", sa.Integer(), nullable=False),
-        sa.Column("rules", sa.Text(), nullable=False),
-        sa.Column("actions", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("event_id", "run", name="pk_choice"),
-        sqlite_with_rowid=False,
-    )
-    op.create_table(
         "delivery",
         sa.Column("id", NUMBER, nullable=False),
         sa.Column("event_id", NUMBER, nullable=False),
@@ -98,7 +80,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_delivery_queued",
         "delivery",
-        ["connection", "due_at", "id", "state", "attempt"],
+        ["connection", "due_at", "id", "state"],
         sqlite_where=sa.text("state = 'queued'"),
         postgresql_where=sa.text("state = 'queued'"),
     )
@@ -162,13 +144,6 @@ def upgrade() -> None:
     op.create_index("ix_event_received_at", "event", ["received_at", "id"])
     op.create_index("ix_event_type", "event", ["type", "id"])
     op.create_table(
-        "fallback",
-        sa.Column("delivery_id", NUMBER, autoincrement=False, nullable=False),
-        sa.Column("deliveries", sa.Text(), nullable=False),
-        sa.Column("made", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("delivery_id", name="pk_fallback"),
-    )
-    op.create_table(
         "identity",
         sa.Column("key", sa.LargeBinary(), nullable=False),
         sa.Column("event_id", NUMBER, nullable=False),
@@ -189,16 +164,6 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
-        "limiter",
-        sa.Column("connection", sa.Text(), nullable=False),
-        sa.Column("next_free_at", sa.BigInteger(), nullable=False),
-        sa.Column("paused_until", sa.BigInteger(), nullable=False),
-        sa.Column("failing_since", sa.BigInteger(), nullable=True),
-        sa.Column("reason", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("connection", name="pk_limiter"),
-        sqlite_with_rowid=False,
-    )
-    op.create_table(
         "mark",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("value", sa.BigInteger(), nullable=False),
@@ -214,15 +179,6 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_table(
-        "note",
-        sa.Column("name", sa.LargeBinary(), nullable=False),
-        sa.Column("text", sa.Text(), nullable=False),
-        sa.Column("kept_at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("name", name="pk_note"),
-        sqlite_with_rowid=False,
-    )
-    op.create_index("ix_note_kept_at", "note", ["kept_at"])
-    op.create_table(
         "quarantine",
         sa.Column("id", NUMBER, nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
@@ -234,26 +190,6 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_quarantine_received_at", "quarantine", ["received_at"])
-    op.create_table(
-        "replay",
-        sa.Column("id", NUMBER, nullable=False),
-        sa.Column("since", sa.BigInteger(), nullable=False),
-        sa.Column("until", sa.BigInteger(), nullable=False),
-        sa.Column("types", sa.Text(), nullable=False),
-        sa.Column("rules", sa.Text(), nullable=False),
-        sa.Column("actions", sa.Text(), nullable=False),
-        sa.Column("resend", sa.Boolean(), nullable=False),
-        sa.Column("at", sa.BigInteger(), nullable=False),
-        sa.Column("after_id", NUMBER, nullable=False),
-        sa.Column("total", sa.BigInteger(), nullable=False),
-        sa.Column("done", sa.BigInteger(), nullable=False),
-        sa.Column("state", sa.Text(), nullable=False),
-        sa.Column("reason", sa.Text(), nullable=False),
-        sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.Column("ended_at", sa.BigInteger(), nullable=True),
-        sa.PrimaryKeyConstraint("id", name="pk_replay"),
-        sqlite_autoincrement=True,
-    )
     op.create_table(
         "request",
         sa.Column("delivery_id", NUMBER, autoincrement=False, nullable=False),
@@ -275,21 +211,4 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("subject", name="pk_subject"),
         sqlite_with_rowid=False,
-    )
-    op.create_table(
-        "worker",
-        sa.Column("id", sa.Text(), nullable=False),
-        sa.Column("seen_at", sa.BigInteger(), nullable=False),
-        sa.Column("idle", sa.Boolean(), nullable=False),
-        sa.Column("host", sa.Text(), nullable=False),
-        sa.Column("version", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_worker"),
-        sqlite_with_rowid=False,
-    )
-    op.create_index(
-        "ix_event_taken",
-        "event",
-        ["owner", "id"],
-        sqlite_where=sa.text("state = 'new' AND owner IS NOT NULL"),
-        postgresql_where=sa.text("state = 'new' AND owner IS NOT NULL"),
     )

@@ -1,4 +1,4 @@
-"""What rules remember, wait for and collect, and the people who wait for a product."""
+"""What rules remember, wait for and collect, the people who wait for a product, paces, caps and several processes."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    """Add the tables of time words and of the waitlist."""
+    """Add the tables of time words, the waitlist, delivering in step, and processes beside each other."""
     op.create_table(
         "cell",
         sa.Column("rule", sa.Text(), nullable=False),
@@ -105,6 +105,92 @@ def upgrade() -> None:
         sa.Column("event_id", NUMBER, nullable=True),
         sa.PrimaryKeyConstraint("entry_id", "at", "what", name="pk_trail"),
         sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "cap",
+        sa.Column("rule", sa.Text(), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.Column("sent", sa.Integer(), nullable=False),
+        sa.Column("held", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("rule", name="pk_cap"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "choice",
+        sa.Column("event_id", NUMBER, nullable=False),
+        sa.Column("run", sa.Integer(), nullable=False),
+        sa.Column("rules", sa.Text(), nullable=False),
+        sa.Column("actions", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("event_id", "run", name="pk_choice"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "fallback",
+        sa.Column("delivery_id", NUMBER, autoincrement=False, nullable=False),
+        sa.Column("deliveries", sa.Text(), nullable=False),
+        sa.Column("made", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("delivery_id", name="pk_fallback"),
+    )
+    op.create_table(
+        "limiter",
+        sa.Column("connection", sa.Text(), nullable=False),
+        sa.Column("next_free_at", sa.BigInteger(), nullable=False),
+        sa.Column("paused_until", sa.BigInteger(), nullable=False),
+        sa.Column("failing_since", sa.BigInteger(), nullable=True),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("connection", name="pk_limiter"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "note",
+        sa.Column("name", sa.LargeBinary(), nullable=False),
+        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("kept_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_note"),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_note_kept_at", "note", ["kept_at"])
+    op.create_table(
+        "replay",
+        sa.Column("id", NUMBER, nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.Column("until", sa.BigInteger(), nullable=False),
+        sa.Column("types", sa.Text(), nullable=False),
+        sa.Column("rules", sa.Text(), nullable=False),
+        sa.Column("actions", sa.Text(), nullable=False),
+        sa.Column("resend", sa.Boolean(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("after_id", NUMBER, nullable=False),
+        sa.Column("total", sa.BigInteger(), nullable=False),
+        sa.Column("done", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("ended_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name="pk_replay"),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "worker",
+        sa.Column("id", sa.Text(), nullable=False),
+        sa.Column("seen_at", sa.BigInteger(), nullable=False),
+        sa.Column("idle", sa.Boolean(), nullable=False),
+        sa.Column("host", sa.Text(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_worker"),
+        sqlite_with_rowid=False,
+    )
+    _partial("ix_event_taken", "event", "state = 'new' AND owner IS NOT NULL", "owner", "id")
+    op.drop_index("ix_delivery_queued", "delivery")
+    _partial(
+        "ix_delivery_queued",
+        "delivery",
+        "state = 'queued'",
+        "connection",
+        "due_at",
+        "id",
+        "state",
+        "attempt",
     )
 
 
