@@ -34,7 +34,7 @@ from engine.rulebook.loader import Language, Loader
 from engine.runtime.delivering import Delivering
 from engine.runtime.judging import Judging
 from engine.runtime.metrics import Metrics
-from engine.runtime.planner_child import judge_one
+from engine.runtime.planner_child import judge_all
 from engine.runtime.planner_process import PlannerDied, PlannerUnready
 from engine.store.store import Arrival, Store, StoreUnavailable
 
@@ -53,7 +53,8 @@ RULES = {
     "thanks.yaml": "name: Thanks\nwhen: order_completed\nif:\n  order.email: present\nthen:\n"
     '  - email:\n      to: "{{ order.email }}"\n      subject: "{{ order.number }}"\n      text: thanks\n',
 }
-BOOK = Loader(Language(sources.found(), actions.found())).load(RULES)
+LOADER = Loader(Language(sources.found(), actions.found()))
+BOOK = LOADER.load(RULES)
 
 SETTLED = (DeliveryState.DONE, DeliveryState.FAILED, DeliveryState.HELD, DeliveryState.DEAD)
 
@@ -138,10 +139,10 @@ class Planner:
         """Judge, or die."""
         await asyncio.sleep(0)
         for_no_reason = not self.well and len(jobs) > 1 and self.chance.random() < 0.1
-        if for_no_reason or any(POISON in job.subject for job in jobs):
-            self.ended.update(job.id for job in jobs)
+        if for_no_reason or any(POISON in job.event.subject for job in jobs):
+            self.ended.update(job.event.id for job in jobs)
             raise PlannerDied("judging it ended the planner process")
-        return Judged(book.hash, [judge_one(job, book, now) for job in jobs])
+        return Judged(book.hash, judge_all(jobs, LOADER, book, now))
 
 
 class Moody:

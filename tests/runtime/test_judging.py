@@ -45,10 +45,10 @@ def fires(job: Job) -> Verdict:
         "POST erp /orders",
         "http/erp",
         b'{"connection":"erp"}',
-        f"{job.id}-every-1",
+        f"{job.event.id}-every-1",
         ordered=True,
     )
-    return Verdict(job.id, {"every": "fires"}, [due])
+    return Verdict(job.event.id, {"every": "fires"}, [due])
 
 
 @dataclass
@@ -66,8 +66,8 @@ class Planner:
             raise PlannerUnready("it cannot be started")
 
     async def judge(self, book: Rulebook, jobs: list[Job], now: datetime) -> Judged:
-        self.asked.append([job.id for job in jobs])
-        if any(job.subject in self.deadly for job in jobs):
+        self.asked.append([job.event.id for job in jobs])
+        if any(job.event.subject in self.deadly for job in jobs):
             raise PlannerDied("judging it ended the planner process")
         return Judged(book.hash, [self.verdict(job) for job in jobs])
 
@@ -247,7 +247,9 @@ async def test_an_event_that_cannot_be_judged_is_set_aside_with_the_reason_and_t
     ids = await shop.arrives("R1", "R2", "R3")
 
     def verdict(job: Job) -> Verdict:
-        return Verdict(job.id, error="it took too much") if job.subject == "order:R2" else fires(job)
+        return (
+            Verdict(job.event.id, error="it took too much") if job.event.subject == "order:R2" else fires(job)
+        )
 
     shop.planner.verdict = verdict
     await shop.judged()
@@ -302,10 +304,19 @@ async def test_deliveries_of_rules_in_mode_test_or_with_gaps_are_kept_but_do_not
     def verdict(job: Job) -> Verdict:
         request = b'{"connection":"default"}'
         return Verdict(
-            job.id,
+            job.event.id,
             {"a": "fires", "b": "fires"},
             [
-                Due("a", 1, "slack", "#a", "slack/default", request, "a-1", test=True),
+                Due(
+                    "a",
+                    1,
+                    "slack",
+                    "#a",
+                    "slack/default",
+                    request,
+                    "a-1",
+                    suppressed="the rule is in mode test",
+                ),
                 Due(
                     "b",
                     1,
@@ -330,7 +341,7 @@ async def test_deliveries_of_rules_in_mode_test_or_with_gaps_are_kept_but_do_not
 
 
 async def test_what_an_event_teaches_is_kept_with_its_judgement(shop: Shop) -> None:
-    shop.planner.verdict = lambda job: Verdict(job.id, teaches={"mug": "Blue mug"})
+    shop.planner.verdict = lambda job: Verdict(job.event.id, teaches={"mug": "Blue mug"})
     await shop.arrives("R1")
     await shop.judged()
     taken = await shop.store.history(NOW - timedelta(days=1))
@@ -358,8 +369,10 @@ async def test_an_event_that_is_judged_again_leads_to_what_is_new_and_doubles_no
 
     def more(job: Job) -> Verdict:
         first = fires(job)
-        new = Due("new", 1, "http", "POST crm /x", "http/crm", b'{"connection":"crm"}', f"{job.id}-new-1")
-        return Verdict(job.id, {**first.outcomes, "new": "fires"}, [*first.due, new])
+        new = Due(
+            "new", 1, "http", "POST crm /x", "http/crm", b'{"connection":"crm"}', f"{job.event.id}-new-1"
+        )
+        return Verdict(job.event.id, {**first.outcomes, "new": "fires"}, [*first.due, new])
 
     shop.planner.verdict = more
     await shop.store.replay(id)
@@ -370,4 +383,4 @@ async def test_an_event_that_is_judged_again_leads_to_what_is_new_and_doubles_no
     await shop.judged()
     made = (await shop.store.deliveries(event=id)).items
     assert sorted(one.rule for one in made) == ["every", "every", "new", "new"]
-    assert len({one.idempotency_key for one in made}) == 2
+    assert len({one.idempotency_key for one in made}) == 4

@@ -50,7 +50,11 @@ class Planner:
         if self.stuck:
             await self.free.wait()
         verdicts = [
-            Verdict(job.id, {}, [Due("r", 1, "call", "erp", "call/erp", b'{"to":"erp"}', f"{job.id}-r-1")])
+            Verdict(
+                job.event.id,
+                {},
+                [Due("r", 1, "call", "erp", "call/erp", b'{"to":"erp"}', f"{job.event.id}-r-1")],
+            )
             for job in jobs
         ]
         return Judged(BOOK.hash, verdicts)
