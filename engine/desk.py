@@ -27,6 +27,7 @@ from engine.sources.base import Source, Unreadable
 from engine.sources.body import parse, repeated_keys
 from engine.sources.chord.changes import CannotChange, changed, read_change
 from engine.store.store import Answered, EventRecord, MemoryRow, Reader, StoredEvent
+from engine.timing.joining import PATIENCE
 
 
 class CannotTry(Exception):
@@ -221,7 +222,7 @@ def backtest(record: Reader, book: Rulebook, since: datetime) -> tuple[int, dict
     tallies = {rule.id: Tally() for rule in book.rules}
     timeline = Timeline(book)
     timeline.start(since)
-    number = 0
+    number, last = 0, since
     after: str | None = None
     while events := record.history(since, after):
         for stored in events:
@@ -229,7 +230,9 @@ def backtest(record: Reader, book: Rulebook, since: datetime) -> tuple[int, dict
             event = _stored_event(stored)
             for moment in (*timeline.pass_to(event.received_at), timeline.happen(event)):
                 _tally(moment, tallies)
-        after = events[-1].id
+        after, last = events[-1].id, events[-1].received_at
+    for moment in timeline.pass_to(last + PATIENCE):
+        _tally(moment, tallies)
     return number, tallies
 
 

@@ -54,10 +54,11 @@ class Moment:
 
 @dataclass(frozen=True, slots=True)
 class Armed:
-    """A timer, and the event that it goes on with."""
+    """A timer, the event that it goes on with, and what was known of that one's object before it."""
 
     arm: Arm
     origin: Event | None
+    before: Payload | None = None
 
 
 @dataclass(slots=True)
@@ -110,8 +111,9 @@ class Timeline:
     def happen(self, event: Event, memory: Memory | None = None, now: datetime | None = None) -> Moment:
         """An event comes. `memory` is what is known beside it, where that is not to be what was seen so far."""
         at = self._now = now or event.received_at
-        planned, _ = self._planned(event, memory or self.memory(event), at)
-        self._apply(planned.all_effects, event)
+        known = memory or self.memory(event)
+        planned, _ = self._planned(event, known, at)
+        self._apply(planned.all_effects, event, known.before)
         self._learn(event)
         return Moment(at, event, planned)
 
@@ -128,8 +130,9 @@ class Timeline:
         event = _due_event(self.state.fired, due, now)
         beside = self.memory(due.origin) if due.origin is not None else Memory()
         newest = self.state.objects.get(due.origin.subject) if due.origin is not None else None
-        planned, _ = self._planned(event, replace(beside, origin=due.origin, newest=newest), now)
-        self._apply(planned.all_effects, due.origin or event)
+        known = replace(beside, before=due.before, origin=due.origin, newest=newest)
+        planned, _ = self._planned(event, known, now)
+        self._apply(planned.all_effects, due.origin or event, due.before)
         return Moment(now, event, planned)
 
     def due(self, now: datetime) -> tuple[Armed, ...]:
@@ -207,12 +210,12 @@ class Timeline:
 
     # what changes
 
-    def _apply(self, effects: Sequence[Effect], origin: Event) -> None:
+    def _apply(self, effects: Sequence[Effect], origin: Event, before: Payload | None) -> None:
         for effect in effects:
             if isinstance(effect, Remember):
                 self.state.cells[effect.cell] = from_json(to_json(effect.value))
             elif isinstance(effect, Arm):
-                self._arm(effect, origin)
+                self._arm(effect, origin, before)
             elif isinstance(effect, Cancel):
                 for place in self._by_keys(effect):
                     del self.state.timers[place]
@@ -222,10 +225,10 @@ class Timeline:
             else:
                 self._collect(effect, origin)
 
-    def _arm(self, arm: Arm, origin: Event) -> None:
+    def _arm(self, arm: Arm, origin: Event, before: Payload | None) -> None:
         place = _place(arm)
         if place not in self.state.timers or arm.replace:
-            self._put(Armed(arm, None if origin.source == SCHEDULE else origin))
+            self._put(Armed(arm, None if origin.source == SCHEDULE else origin, before))
 
     def _put(self, one: Armed) -> None:
         self.state.timers[_place(one.arm)] = one
@@ -240,7 +243,7 @@ class Timeline:
     def _hasten(self, place: Place, now: datetime) -> None:
         one = self.state.timers[place]
         sooner = msgspec.structs.replace(one.arm, due_at=min(one.arm.due_at, now))
-        self._put(Armed(sooner, one.origin))
+        self._put(Armed(sooner, one.origin, one.before))
 
     def _by_keys(self, effect: Cancel | Hasten) -> list[Place]:
         """The timers that stand under any of the keys."""
@@ -266,7 +269,8 @@ class Timeline:
             {
                 "cells": [[one.rule, one.word, one.key, value] for one, value in state.cells.items()],
                 "timers": [
-                    [msgspec.to_builtins(one.arm), _bare(one.origin)] for one in state.timers.values()
+                    [msgspec.to_builtins(one.arm), _bare(one.origin), one.before]
+                    for one in state.timers.values()
                 ],
                 "collected": [
                     [*place, [_bare(one) for one in some]] for place, some in state.collected.items()
@@ -283,7 +287,10 @@ class Timeline:
     def of_json(cls, book: Rulebook, text: bytes, *, explain: bool = False) -> Timeline:
         """A timeline that goes on where another one left off."""
         known = from_json(text)
-        timers = [Armed(msgspec.convert(arm, Arm), _event(origin)) for arm, origin in known["timers"]]
+        timers = [
+            Armed(msgspec.convert(arm, Arm), _event(origin), before)
+            for arm, origin, before in known["timers"]
+        ]
         state = State(
             cells={Cell(rule, word, key): value for rule, word, key, value in known["cells"]},
             timers={_place(one.arm): one for one in timers},

@@ -20,7 +20,8 @@ from engine.language.scope import Shop
 from engine.model import Event, Memory, Payload, RulePlan
 from engine.rulebook.book import Rulebook
 from engine.rulebook.loader import Loader
-from engine.rulebook.planner import plan
+from engine.rulebook.planner import answered, plan
+from engine.rulebook.timeline import Timeline
 from engine.rulebook.vocabulary import Language
 
 HERE = Path(__file__).parent
@@ -96,7 +97,11 @@ def judge(load: Load, happen: Happen) -> Judge:
     ) -> RulePlan:
         book = load(text)
         assert not [problem for problem in book.problems if problem.severity == "error"]
-        return plan(happen(event_type, changes, **facts), book, memory, now, explain=True).rules[0]
+        event = happen(event_type, changes, **facts)
+        made, _ = answered(
+            lambda known: plan(event, book, known, now, explain=True), memory, Timeline(book).answers
+        )
+        return made.rules[0]
 
     return judged
 

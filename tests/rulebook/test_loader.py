@@ -251,62 +251,33 @@ def test_each_example_of_the_language_loads_as_it_is_printed(language: Language,
     assert [rule.file for rule in book.rules] == [path.name]
 
 
-HELD = {
-    "vip-thanks": {"once per": 5, "quiet hours": 6},
-    "late-shipment": {"unless followed by": 6},
-    "delivery-trouble": {"limit": 7},
-    "sold-out-morning": {"digest": 5},
-    "back-in-stock-waitlist": {"restock alert": 7},
-    "erp-order": {"once per": 3},
-    "came-back-few": {"limit": 6},
-}
-
-
-@pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yaml")), ids=lambda path: path.stem)
-def test_words_of_later_versions_are_told_with_their_line_and_hold_the_rule(
-    language: Language, path: Path
-) -> None:
-    texts = {path.name: path.read_text(), "lists/vip-customers.csv": "email\nmaya.lindqvist@example.com\n"}
-    book = Loader(language).load(texts)
-    told = [
-        (problem.line, problem.message)
-        for problem in book.problems
-        if "not in this version yet" in problem.message
-    ]
-    words = HELD.get(path.stem, {})
-    assert [(line, message.split("`")[1]) for line, message in told] == [
-        (line, word) for word, line in words.items()
-    ]
-    assert {word.word for word in book.rules[0].postponed} == set(words)
+HELD = {"back-in-stock-waitlist": {"restock alert": 7}}
 
 
 @pytest.mark.parametrize(
     "when", ["every weekday at 08:00", '{cron: "0 8 * * 1-5"}', "\n  every: day at 08:00"]
 )
-def test_a_rule_started_by_the_clock_is_told_to_wait_for_a_later_version_and_is_held(
-    load: Load, when: str
-) -> None:
+def test_a_rule_may_be_started_by_the_clock(load: Load, when: str) -> None:
     book = load(f"when: {when}\nover: {{event: order_completed, within: 1 day}}\n")
     assert not messages(book)
-    assert [word.word for word in book.rules[0].postponed] == ["when", "over"]
-    assert all("not in this version yet" in message for message in messages(book, "warning"))
+    assert [word.word() for word in book.rules[0].timing] == ["clock", "over"]
 
 
 @pytest.mark.parametrize(
     "limit",
     [
         "1 per day",
-        "1 per 6 hours for each stock_item.variant.sku",
+        "1 per 6 hours for each order.channel",
         "3 times per week",
         "2 per 30 min for each order.email",
         "{count: 1, per: 6 hours}",
         "{count: 1, per: day, for each: order.email}",
     ],
 )
-def test_a_limit_that_is_one_is_only_told_to_wait_for_a_later_version(load: Load, limit: str) -> None:
+def test_a_limit_may_be_written_in_words_or_in_parts(load: Load, limit: str) -> None:
     book = load(f"when: order_completed\nlimit: {limit}\n")
     assert not messages(book)
-    assert [word.word for word in book.rules[0].postponed] == ["limit"]
+    assert [word.word() for word in book.rules[0].timing] == ["limit"]
 
 
 @pytest.mark.parametrize(

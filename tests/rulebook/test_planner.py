@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import ModuleType
 from typing import Any
 
@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from engine.model import Answer, Event, Memory, Mode, Outcome, RulePlan
 from engine.rulebook.book import Rulebook
 from engine.rulebook.loader import Loader
-from engine.rulebook.planner import plan
+from engine.rulebook.planner import answered, plan
+from engine.rulebook.timeline import Timeline
 from engine.rulebook.vocabulary import Language
 
 Judge = Callable[..., RulePlan]
@@ -116,15 +117,16 @@ def test_a_rule_in_test_judges_and_renders_like_one_that_is_on(judge: Judge) -> 
     assert trial.mode is Mode.TEST
 
 
-def test_a_rule_with_words_of_a_later_version_is_held_and_sends_nothing(judge: Judge) -> None:
-    judged = judge("when: order_completed\nlimit: 1 per day\n")
+def test_a_time_word_holds_a_rule_with_its_reason_and_until_when(judge: Judge) -> None:
+    judged = judge("when: order_completed\nwait: 1 day\n")
     assert judged.outcome is Outcome.HELD
     assert not judged.actions
-    assert judged.reasons[-1].under == "limit"
+    assert judged.reasons[-1].under == "wait"
+    assert judged.waits_until is not None
 
 
 def test_a_held_rule_still_says_no_where_its_conditions_do(judge: Judge) -> None:
-    assert judge(BIG + "limit: 1 per day\n").outcome is Outcome.DOES_NOT_FIRE
+    assert judge(BIG + "wait: 1 day\n").outcome is Outcome.DOES_NOT_FIRE
 
 
 # late events
@@ -184,7 +186,8 @@ def test_a_shipment_rule_sees_the_order_once_it_is_known(judge: Judge, happen: H
     text = "when: shipment_shipped\nif:\n  order.total: at least 5\n"
     known = Memory(order=happen("order_completed").payload)
     assert judge(text, "shipment_shipped", memory=known).outcome is Outcome.FIRES
-    assert judge(text, "shipment_shipped").outcome is Outcome.DOES_NOT_FIRE
+    assert judge(text, "shipment_shipped").outcome is Outcome.HELD
+    assert judge(text, "shipment_shipped", now=NOW + timedelta(minutes=2)).outcome is Outcome.DOES_NOT_FIRE
 
 
 def test_a_field_of_the_payload_is_never_hidden_by_what_is_known_beside_it(
@@ -327,7 +330,7 @@ def test_the_plan_names_the_rulebook_it_is_by(load: Load, happen: Happen) -> Non
 def test_without_reasons_only_rules_that_say_something_else_than_no_are_in_the_plan(
     load: Load, happen: Happen
 ) -> None:
-    book = load("when: order_completed\n", BIG, "when: order_completed\nlimit: 1 per day\n")
+    book = load("when: order_completed\n", BIG, "when: order_completed\nwait: 1 day\n")
     planned = plan(happen("order_completed"), book, Memory(), NOW).rules
     assert [(one.id, one.outcome) for one in planned] == [("rule-1", Outcome.FIRES), ("rule-3", Outcome.HELD)]
 
@@ -353,8 +356,9 @@ def test_the_quick_way_says_and_sends_the_same_as_the_explained_way(
     texts = {f"r{number}.yaml": data.draw(random_rules.rules()).text for number in range(4)}
     book = Loader(language).load(texts)
     event, memory = data.draw(random_rules.events(language))
-    quick = plan(event, book, memory, NOW)
-    full = plan(event, book, memory, NOW, explain=True)
+    known = Timeline(book).answers
+    quick, _ = answered(lambda memory: plan(event, book, memory, NOW), memory, known)
+    full, _ = answered(lambda memory: plan(event, book, memory, NOW, explain=True), memory, known)
     told = [replace(one, reasons=()) for one in full.rules if one.outcome is not Outcome.DOES_NOT_FIRE]
     assert list(quick.rules) == told
     assert len(full.rules) == len(book.rules)
@@ -380,10 +384,13 @@ def test_the_reasons_account_for_the_outcome(
 ) -> None:
     book = Loader(language).load({"a.yaml": data.draw(random_rules.rules()).text})
     event, memory = data.draw(random_rules.events(language))
-    (judged,) = plan(event, book, memory, NOW, explain=True).rules
+    made, _ = answered(
+        lambda memory: plan(event, book, memory, NOW, explain=True), memory, Timeline(book).answers
+    )
+    (judged,) = made.rules
     top = [reason.answer for reason in judged.reasons if reason.depth == 0]
-    postponed = bool(book.rules[0].postponed)
-    assert (judged.outcome is Outcome.DOES_NOT_FIRE) == (Answer.NO in top)
+    waits = bool(book.rules[0].postponed) or judged.waits_until is not None
+    assert (judged.outcome is Outcome.DOES_NOT_FIRE) == (Answer.NO in top and not waits)
     assert (judged.outcome is Outcome.FIRES) == (set(top) == {Answer.YES})
     assert bool(judged.actions) == (judged.outcome is Outcome.FIRES)
-    assert judged.outcome is not Outcome.HELD or postponed
+    assert judged.outcome is not Outcome.HELD or waits

@@ -15,6 +15,7 @@ from engine.rulebook.vocabulary import Language
 Load = Callable[..., Rulebook]
 Run = Callable[..., list[Result]]
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
+ONE_SLACK = "then:\n  - slack: {text: hello}\n"
 BIG = "when: order_completed\nif:\n  order.total: at least 200 USD\nthen:\n  - slack:\n      text: '{{ order.number }}: {{ order.total | money }}'\n"
 
 
@@ -171,11 +172,12 @@ def test_time_that_passes_changes_nothing_for_a_rule_that_is_decided_at_once(run
     assert run(BIG + "tests:\n" + steps)[0].passed
 
 
-def test_a_rule_with_words_of_a_later_version_is_not_tried_and_says_so(run: Run) -> None:
-    text = BIG + "limit: 1 per day\ntests:\n  - given: order_completed\n    expect: fires\n"
-    (result,) = run(text)
-    assert result.passed is None
-    assert result.because == "`limit` cannot be tried in this version yet"
+def test_a_test_moves_the_clock_through_the_words_of_its_rule(run: Run) -> None:
+    steps = ("", "    then after: 47 hours\n", "    then after: 48 hours\n")
+    tests = "".join(f"  - given: order_completed\n{step}    expect: fires\n" for step in steps)
+    results = run("when: order_completed\nwait: 48 hours\n" + ONE_SLACK + "tests:\n" + tests)
+    assert [result.passed for result in results] == [False, False, True]
+    assert results[0].because.endswith("Let time pass: `then after: 48 hours`")
 
 
 # what is expected
