@@ -118,9 +118,20 @@ class Chord(Source):
     parts: ClassVar[Mapping[str, tuple[str, ...]]] = {"order": ("shipment",)}
     personal: ClassVar[frozenset[str]] = frozenset(
         {
-            "email", "firstname", "lastname", "full_name", "company", "address1", "address2", "city", "zipcode",
-            "phone", "alternative_phone", "last_ip_address", "stripe_user_id",
-        }  # fmt: skip
+            "email",
+            "firstname",
+            "lastname",
+            "full_name",
+            "company",
+            "address1",
+            "address2",
+            "city",
+            "zipcode",
+            "phone",
+            "alternative_phone",
+            "last_ip_address",
+            "stripe_user_id",
+        }
     )
 
     def read(self, body: bytes, headers: Mapping[str, str]) -> Reading:
