@@ -30,6 +30,7 @@ from engine.model import (
 )
 from engine.rulebook.frames import to_json
 from engine.rulebook.rule import Rule
+from engine.runtime.retry import Policy, later_tries
 from engine.sources.base import FieldInfo
 from engine.store.values import DeliveryRecord, EventLine, EventRecord, Quarantined
 
@@ -335,6 +336,10 @@ def delivery_lines(record: DeliveryRecord, zone: tzinfo) -> Iterator[str]:
     yield f"{one.state.value}{f': {visible(one.reason)}' if one.reason else ''}"
     if one.state is DeliveryState.QUEUED:
         yield f"next try {moment(one.due_at, zone)}"
+        later = later_tries(Policy.of(one.request.get("retry")), one.attempts, one.due_at)
+        if later:
+            told = ", ".join(moment(when, zone) for when in later)
+            yield dim(f"should it fail, about {told}; then it needs a person")
     yield ""
     for line in request_lines(one.request):
         yield f"   {line}"

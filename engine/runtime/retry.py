@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import accumulate
 from typing import Any
 
 from engine.actions.base import DeliveryError, OnUnsure
@@ -44,6 +45,15 @@ class Policy:
     def tries(self) -> int:
         """How often it is tried in all."""
         return len(self.waits) + 1
+
+
+def later_tries(policy: Policy, attempts: int, due_at: datetime) -> list[datetime]:
+    """When, about, a delivery is tried again after its next try at `due_at`, each time that it fails.
+
+    `attempts` are the tries it has had; what the other side asks for may make a wait longer or shorter.
+    """
+    times = list(accumulate(policy.waits[attempts:]))
+    return [due_at + timedelta(seconds=seconds) for seconds in times]
 
 
 @dataclass(frozen=True, slots=True)

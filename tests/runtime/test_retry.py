@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from engine.actions.base import DeliveryError
 from engine.model import DeliveryState
-from engine.runtime.retry import USUAL, Policy, decide, growing
+from engine.runtime.retry import USUAL, Policy, decide, growing, later_tries
 
 NOW = datetime(2026, 11, 25, 9, 30, tzinfo=UTC)
 MIDDLE = 0.5
@@ -114,3 +114,9 @@ def test_a_spread_of_a_day_begins_soon() -> None:
     waits = Policy.of({"times": 8, "over": 86400}).waits
     assert waits[0] == pytest.approx(5, rel=0.01)
     assert timedelta(seconds=waits[-1]) > timedelta(hours=10)
+
+
+def test_the_times_of_the_later_tries_can_be_told() -> None:
+    minute = timedelta(minutes=1)
+    assert later_tries(Policy.of({"times": 4}), 1, NOW) == [NOW + minute / 2, NOW + 5.5 * minute]
+    assert later_tries(Policy.of({"times": 4}), 3, NOW) == []
