@@ -11,10 +11,11 @@ from typing import Any
 import httpx
 import pytest
 
-from engine.app import Service
+from engine.app import Role, Service
 from engine.rulebook.frames import to_json
 from engine.settings import Settings
 from engine.sources.chord.catalogue import EVENT_TYPES
+from engine.store.store import StoreUnavailable
 
 pytestmark = pytest.mark.anyio
 
@@ -70,6 +71,13 @@ async def _post(client: httpx.AsyncClient, **changes: Any) -> httpx.Response:
     sample = EVENT_TYPES["order_completed"].sample
     body = to_json({**sample, "order": {**sample["order"], **changes}})
     return await client.post(f"/events/chord/{SECRET}", content=body)
+
+
+@pytest.mark.parametrize("role", [Role.RECEIVER, Role.WORKER])
+async def test_on_sqlite_one_process_does_it_all_and_another_role_is_refused(tmp_path: Path, role: Role) -> None:
+    service = Service(Settings(rules=tmp_path, database=f"sqlite:///{tmp_path}/record.db"), role=role)
+    with pytest.raises(StoreUnavailable, match="on SQLite one process does it all"):
+        await service.start()
 
 
 async def test_a_service_with_a_broken_rule_is_ready_and_counts_it(client: httpx.AsyncClient) -> None:

@@ -26,12 +26,12 @@ from uuid import uuid4
 import msgspec
 from sqlalchemy import bindparam, delete, insert
 
-from engine import __version__ as VERSION
 from engine.model import Delivery
 from engine.store import delivering, judging, noting, sweeping, workers
 from engine.store.disk import Disk
 from engine.store.integrity import Integrity
 from engine.store.known import KEEP
+from engine.store.migrations import HEAD
 from engine.store.numbering import Numbers
 from engine.store.pacing import Limits, Outage, Pace, Paces, Pacing, Rooms, unpaced
 from engine.store.people import People
@@ -384,7 +384,7 @@ class Store:
         """
         moment = micros(now)
         try:
-            await self._writer.call(lambda runner: workers.beat(runner, self._owner, self._host, VERSION))
+            await self._writer.call(lambda runner: workers.beat(runner, self._owner, self._host, HEAD))
             self._heard_since = self._heard_since or perf_counter()
             if perf_counter() - self._heard_since < workers.DEAD:
                 return []

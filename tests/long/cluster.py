@@ -87,8 +87,7 @@ class Cluster:
 
     async def kill(self, role: str, after: int) -> None:
         """Kill a process of a role once so many events are acknowledged, and start it again a moment later."""
-        while len(self.acknowledged) < after:
-            await asyncio.sleep(0.01)
+        await until(lambda: len(self.acknowledged) >= after, 3600)
         node = self.chance.choice([one for one in self.nodes if one.role == role])
         node.kill()
         print(f"{len(self.acknowledged)} acknowledged: a {role} was killed", flush=True)
