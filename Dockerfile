@@ -2,12 +2,14 @@
 ARG BASE=python:3.13-slim-bookworm
 
 FROM ${BASE} AS build
+# "[postgres]" for a record that several processes share.
+ARG EXTRAS=""
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE constraints.txt ./
 COPY engine engine
 COPY rules rules
 RUN python -m venv /opt/shopbell \
-    && /opt/shopbell/bin/pip install --no-cache-dir --constraint constraints.txt .
+    && /opt/shopbell/bin/pip install --no-cache-dir --constraint constraints.txt ".${EXTRAS}"
 
 FROM ${BASE}
 RUN useradd --system --uid 10001 --home-dir /shop shopbell \

@@ -74,7 +74,9 @@ async def _post(client: httpx.AsyncClient, **changes: Any) -> httpx.Response:
 
 
 @pytest.mark.parametrize("role", [Role.RECEIVER, Role.WORKER])
-async def test_on_sqlite_one_process_does_it_all_and_another_role_is_refused(tmp_path: Path, role: Role) -> None:
+async def test_on_sqlite_one_process_does_it_all_and_another_role_is_refused(
+    tmp_path: Path, role: Role
+) -> None:
     service = Service(Settings(rules=tmp_path, database=f"sqlite:///{tmp_path}/record.db"), role=role)
     with pytest.raises(StoreUnavailable, match="on SQLite one process does it all"):
         await service.start()
