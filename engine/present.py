@@ -32,7 +32,7 @@ from engine.rulebook.frames import to_json
 from engine.rulebook.rule import Rule
 from engine.runtime.retry import Policy, later_tries
 from engine.sources.base import FieldInfo
-from engine.store.values import DeliveryRecord, EventLine, EventRecord, Quarantined
+from engine.store.values import DeliveryRecord, EventLine, EventRecord, Pending, Quarantined
 
 if TYPE_CHECKING:
     from engine.desk import Explained, Preview, Tally
@@ -455,3 +455,34 @@ def preview_lines(shown: Preview) -> Iterator[str]:
         elif shown.again(action):
             told = click.style("would be sent", fg="green")
         yield f"   {rule.name}: {action.kind} to {visible(action.to)}  {told}"
+
+
+# what waits
+
+
+def pending_json(one: Pending) -> dict[str, Any]:
+    """Something that a rule waits for, as plain JSON."""
+    return {
+        "id": one.id,
+        "rule": one.rule,
+        "word": one.word,
+        "text": one.text,
+        "event": one.event or None,
+        "about": one.about,
+        "state": one.state,
+        "armed_at": one.armed_at.isoformat(),
+        "due_at": one.due_at.isoformat(),
+        "reason": one.reason,
+    }
+
+
+def pending_lines(one: Pending, zone: tzinfo) -> Iterator[str]:
+    """Something that a rule waits for, in words."""
+    yield f"{one.rule} waits: {one.text}"
+    yield f"for      {f'event {one.event}, {one.about}' if one.event else 'the clock'}"
+    yield f"since    {moment(one.armed_at, zone)}"
+    yield f"due      {moment(one.due_at, zone)}"
+    state = {"armed": "waiting", "fired": "fell due, and is an event of the schedule"}.get(
+        one.state, one.state
+    )
+    yield f"state    {state}{f': {one.reason}' if one.reason else ''}"

@@ -114,7 +114,7 @@ def events_replay(numbers: tuple[str, ...], resend: bool, yes: bool, config: Pat
         for line in preview_lines(shown):
             click.echo(line)
     if yes or click.confirm("\nReplay?"):
-        _order(settings, [Replay(number, resend) for number in numbers], "is judged again")
+        give_orders(settings, [Replay(number, resend) for number in numbers], "is judged again")
 
 
 @click.group()
@@ -175,7 +175,7 @@ def deliveries_retry(numbers: tuple[str, ...], config: Path | None) -> None:
     """Send deliveries now: those that failed, were held, or wait for their next try."""
     from engine.runtime.control import Retry
 
-    _order(settings_of(config), [Retry(number) for number in numbers], "is sent now")
+    give_orders(settings_of(config), [Retry(number) for number in numbers], "is sent now")
 
 
 @deliveries.command("cancel")
@@ -186,7 +186,7 @@ def deliveries_cancel(numbers: tuple[str, ...], why: str, config: Path | None) -
     """Never send deliveries that have not gone out."""
     from engine.runtime.control import Cancel
 
-    _order(settings_of(config), [Cancel(number, why) for number in numbers], "is cancelled")
+    give_orders(settings_of(config), [Cancel(number, why) for number in numbers], "is cancelled")
 
 
 @click.group()
@@ -248,7 +248,7 @@ def quarantine_retry(numbers: tuple[str, ...], everything: bool, config: Path | 
     if not wanted:
         click.echo("nothing is in quarantine")
         return
-    _order(settings, [Reread(number) for number in wanted], "was read")
+    give_orders(settings, [Reread(number) for number in wanted], "was read")
 
 
 def _all_quarantined(record: Reader) -> list[str]:
@@ -261,14 +261,16 @@ def _all_quarantined(record: Reader) -> list[str]:
     return numbers[::-1]
 
 
-def _order(settings: Settings, orders: Sequence[Order], done: str) -> None:
+def give_orders(settings: Settings, orders: Sequence[Order], done: str) -> None:
     """Have the running service carry out orders, or do it here where none runs; one that fails stops no other."""
     import asyncio
 
     answers = asyncio.run(_given(settings, orders))
     for order, answer in zip(orders, answers, strict=True):
         mark = click.style("✗", fg="red") if answer.error else click.style("✓", fg="green")
-        number = next(getattr(order, name) for name in ("delivery", "event", "body") if hasattr(order, name))
+        number = next(
+            getattr(order, name) for name in ("delivery", "event", "body", "waiting") if hasattr(order, name)
+        )
         click.echo(f"{mark} {number} {answer.error or answer.done or done}")
     sys.exit(1 if any(answer.error for answer in answers) else 0)
 

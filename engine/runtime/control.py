@@ -78,7 +78,20 @@ class Purge(msgspec.Struct, frozen=True, tag="purge"):
     bodies: float | None = None
 
 
-Order = Retry | Cancel | Replay | Reread | Erase | Purge
+class Drop(msgspec.Struct, frozen=True, tag="drop"):
+    """Let something that waits never fall due, for a reason."""
+
+    waiting: str
+    reason: str
+
+
+class Hurry(msgspec.Struct, frozen=True, tag="hurry"):
+    """Let something that waits fall due now."""
+
+    waiting: str
+
+
+Order = Retry | Cancel | Replay | Reread | Erase | Purge | Drop | Hurry
 
 
 async def carry_out(order: Order, store: Store, clock: Clock, window: timedelta | None = None) -> str:
@@ -96,6 +109,10 @@ async def carry_out(order: Order, store: Store, clock: Clock, window: timedelta 
             await store.replay(order.event, resend=order.resend)
         case Reread():
             return await reread(store, order.body, sources.found(), window)
+        case Drop():
+            await store.times.cancel(order.waiting, clock(), order.reason)
+        case Hurry():
+            await store.times.send_now(order.waiting, clock())
         case Erase():
             return await erase(store, Person(order.email, order.subjects), personal_fields(), clock())
         case Purge():

@@ -23,6 +23,7 @@ from engine.store.remembering import memory_of
 from engine.store.sql import Runner, Statement, number, word, words
 from engine.store.tables import ASIDE, attempt, body, delivery, event, judgement, quarantine, rulebook
 from engine.store.text import maybe_moment, micros, moment
+from engine.store.times import pending_one, pending_page
 from engine.store.values import (
     Counts,
     DeliveryRecord,
@@ -33,6 +34,7 @@ from engine.store.values import (
     NewerSchema,
     NotFound,
     Page,
+    Pending,
     Quarantined,
     StoredEvent,
 )
@@ -149,6 +151,20 @@ class Reader:
     def memory_of(self, id: str | int) -> MemoryRow:
         """What the planner was told of the past when it last judged an event. Raises `NotFound`."""
         return memory_of(self.runner, number_of(id, "event"))
+
+    # what waits
+
+    @_plainly
+    def pending(
+        self, limit: int = 50, after: str | None = None, rule: str | None = None, ended: bool = False
+    ) -> Page[Pending]:
+        """What rules wait for, the next first; with `ended` all that they ever did, the newest first."""
+        return pending_page(self.runner, limit, after, rule, ended)
+
+    @_plainly
+    def pending_one(self, id: str) -> Pending:
+        """One thing that a rule waits for, or did. Raises `NotFound`."""
+        return pending_one(self.runner, id)
 
     # deliveries
 
