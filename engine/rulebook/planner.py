@@ -291,7 +291,7 @@ class _Course:
         self._regardless: list[Effect] = []
         self._told: list[Effect] = []
         self._until: datetime | None = None
-        self._own = ""
+        self._own: str | None = None
 
     def plan(self, reasons: Sequence[Reason]) -> RulePlan:
         """What has come out."""
@@ -354,7 +354,9 @@ class _Course:
         ):
             return False
         for word, match in zip(words, matches, strict=True):
-            decision = word.decide(replace(match, scope=self.scope, own=self._own or match.own))
+            decision = word.decide(
+                replace(match, scope=self.scope, own=match.own if self._own is None else self._own)
+            )
             if decision.events is not None:
                 self._own = match.due.key if match.due is not None else ""
             self._note(word, decision)
