@@ -10,7 +10,10 @@ import click
 from engine.commands.common import wrong_use
 
 _speed: dict[str, Any] = {"type": click.FloatRange(0.001, 1e6), "help": "How much faster time passes."}
-_rate: dict[str, Any] = {"type": click.FloatRange(0.01, 10_000), "help": "How many orders an hour, on average."}
+_rate: dict[str, Any] = {
+    "type": click.FloatRange(0.01, 10_000),
+    "help": "How many orders an hour, on average.",
+}
 _seed: dict[str, Any] = {"type": int, "help": "The same seed makes the same orders."}
 
 

@@ -143,7 +143,9 @@ def recover(
     tried again.
     """
     found = runner.rows(_RUNNING) if owners is None else runner.listed(_RUNNING_OF, owners)
-    rows = sorted({row[0]: row for row in found}.values())  # there, the table would be read for that, not the index
+    rows = sorted(
+        {row[0]: row for row in found}.values()
+    )  # there, the table would be read for that, not the index
     if not rows:
         return []
     ids = [row[0] for row in rows]

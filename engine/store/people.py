@@ -372,7 +372,9 @@ Write = Callable[[Callable[[Runner], Any]], Awaitable[Any]]
 class People:
     """Finds and erases people while the record is in use: a little at a time, so that nobody waits long."""
 
-    def __init__(self, read: Read, write: Write, scrub: Callable[[], Awaitable[bool]], known: Knowledge) -> None:
+    def __init__(
+        self, read: Read, write: Write, scrub: Callable[[], Awaitable[bool]], known: Knowledge
+    ) -> None:
         self._read = read
         self._write = write
         self._scrub = scrub

@@ -161,7 +161,9 @@ class SqliteReading:
     def __init__(self, path: Path) -> None:
         """Open a file that is there. Raises `StoreUnavailable` where it is not."""
         if not path.exists():
-            raise StoreUnavailable(f"there is no database {path} yet; it is made when the service first starts")
+            raise StoreUnavailable(
+                f"there is no database {path} yet; it is made when the service first starts"
+            )
         self.place = str(path)
         self._connection = open_reader(path)
         self.runner = Runner(self._connection, "sqlite")

@@ -114,14 +114,19 @@ class _Reader:
 
     def _if(self, node: nodes.If) -> None:
         otherwise: list[Path] = []
+        before, after = self.assigned, set(self.assigned)
         for arm in (node, *node.elif_):
+            self.assigned = set(before)  # what another arm sets is not set in this one
             with self._guarding(otherwise):
                 self.test(arm.test)
                 with self._guarding(self._there(arm.test)):
                     self.body(arm.body)
             otherwise += self._there_unless(arm.test)
+            after |= self.assigned
+        self.assigned = set(before)
         with self._guarding(otherwise):
             self.body(node.else_)
+        self.assigned |= after
 
     def _for(self, node: nodes.For) -> None:
         self.value(node.iter, guarded=True)
