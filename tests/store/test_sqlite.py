@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
@@ -327,3 +329,19 @@ async def test_a_database_that_is_up_to_date_is_opened_without_the_migration_too
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)  # noqa: ASYNC221
     assert done.stdout == "False\n", done.stderr
+
+
+def test_a_record_of_the_first_version_keeps_its_rows_and_gets_the_tables_of_this_one(tmp_path: Path) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    engine = create_engine(f"sqlite:///{tmp_path}/shop.db")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.exec_driver_sql("INSERT INTO mark (name, value) VALUES ('kept', 7)")
+    SqliteDatabase(tmp_path / "shop.db").close()
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+        assert connection.exec_driver_sql("SELECT value FROM mark WHERE name = 'kept'").scalar() == 7
+    engine.dispose()
