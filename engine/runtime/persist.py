@@ -35,6 +35,6 @@ async def faultless(turn: Callable[[], Awaitable[None]], wait: Wait = asyncio.sl
     """One turn of a loop that must not end; a fault of ours in it is told, and a moment passes."""
     try:
         await turn()
-    except Exception:
+    except Exception:  # whatever it is, one fault must not end the judging and delivering of all else
         log.exception("a fault of Shopbell's own; work goes on")
         await wait(PAUSE)

@@ -14,6 +14,7 @@ from engine.store.sql import Insert, Listed, Runner, Statement, Upsert, word
 from engine.store.tables import cell, collected, timer, timer_key
 from engine.store.text import clean, maybe_micros, micros
 from engine.store.values import Answered, Judged, Overtaken
+from engine.store.waitlist import told
 
 _json = msgspec.json.Encoder(decimal_format="number").encode
 
@@ -150,8 +151,6 @@ def _leave(runner: Runner, effect: Leave, cause: Cause) -> None:
 
 
 def _tell(runner: Runner, effect: Tell, cause: Cause) -> None:
-    from engine.store.waitlist import told
-
     told(runner, effect, cause.event, cause.now)
 
 

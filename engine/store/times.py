@@ -25,6 +25,7 @@ from engine.store.tables import body, collected, event, timer
 from engine.store.text import clean, maybe_moment, micros, moment
 from engine.store.thread import Appending
 from engine.store.values import Answered, Arrival, NotFound, NotPossible, Page, Pending, StoredEvent
+from engine.store.waitlist import next_in_turn
 
 Result = TypeVar("Result")
 
@@ -154,8 +155,6 @@ def answer(runner: Runner, ask: Ask) -> Answered:
 
 
 def _people(runner: Runner, ask: Waiting) -> Answered:
-    from engine.store.waitlist import next_in_turn
-
     return Answered(_json(next_in_turn(runner, ask)))
 
 

@@ -69,7 +69,9 @@ async def test_while_the_database_is_away_senders_are_told_to_come_again_and_no_
         cable.cut()
         away = await post_all(receiver.port, [orders.body(f"B{number}") for number in range(20)])
         assert {answer.status for answer in away} == {503}
-        await asyncio.sleep(3)
+        await asyncio.sleep(
+            3
+        )  # real processes must find the database away for a while: their clock is their own
         assert await asyncio.to_thread(receiver.status, "/readyz") == 503
         await cable.join()
         after = await post_all(receiver.port, [orders.body(f"B{number}") for number in range(20)])

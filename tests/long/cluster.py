@@ -91,7 +91,7 @@ class Cluster:
         node = self.chance.choice([one for one in self.nodes if one.role == role])
         node.kill()
         print(f"{len(self.acknowledged)} acknowledged: a {role} was killed", flush=True)
-        await asyncio.sleep(1)
+        await asyncio.sleep(1)  # the others are to work without it for a moment
         await node.start(patience=120)
 
 
@@ -136,7 +136,7 @@ async def run(many: int, seed: int) -> bool:
                 wanted = set(cluster.acknowledged)
                 await until(lambda: wanted <= arrivals(catcher).keys(), 60)
                 drained = max((caught.at for caught in catcher.got), default=0.0) - cluster.last
-                await asyncio.sleep(1)
+                await asyncio.sleep(1)  # what is doubled would still come
             finally:
                 for node in nodes:
                     await asyncio.to_thread(node.stop)
